@@ -1,0 +1,245 @@
+//! What may an app use, and how long? The shape of `relume.toml`, the file beside an app that
+//! `deploy`, `exec` and the upload read. Pure: whoever has the text parses it here.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::retry::{self, RetryPolicy};
+
+/// `relume.toml`: an app's name, where its component is, and what it may use.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The app's name: lower-case letters, digits and inner hyphens, at most 63 characters.
+    pub name: Option<String>,
+    /// Path of the component, relative to this file.
+    pub component: Option<String>,
+    /// When a failed run is tried again. Without it, never.
+    pub retry: Option<RetrySection>,
+    /// Limits of one attempt.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Environment variables of the program.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// Where the app may send HTTP requests: `host`, `host:port`, `*.host` (https), or the same
+    /// after `http://`. A port of `*` is any port. Nothing is allowed that is not listed,
+    /// loopback included.
+    #[serde(default)]
+    pub allowed_hosts: Vec<String>,
+}
+
+/// What one version of an app may use: the part of the manifest that is kept with the version,
+/// so that a change makes a new version.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Settings {
+    /// Limits of one attempt.
+    pub limits: Limits,
+    /// Environment variables of the program.
+    pub env: BTreeMap<String, String>,
+    /// Where the app may send HTTP requests, as in [`Manifest::allowed_hosts`].
+    pub allowed_hosts: Vec<String>,
+}
+
+/// Limits of one attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Fuel: about one unit for each WebAssembly instruction.
+    pub fuel: u64,
+    /// Memory and tables together, in MiB: 1 to 4096.
+    #[schemars(range(min = 1, max = 4096))]
+    pub memory_mib: u32,
+    /// Running time in seconds, waiting included: 1 to 86400.
+    #[schemars(range(min = 1, max = 86400))]
+    pub running_time_seconds: u32,
+}
+
+impl Default for Limits {
+    /// 256 MiB and 15 minutes are SECURITY's numbers (V1, V2). The fuel is what a core burns in
+    /// about a quarter of an hour, so that a busy loop meets it or the running time, whichever
+    /// the machine reaches first.
+    fn default() -> Limits {
+        Limits { fuel: 1_000_000_000_000, memory_mib: 256, running_time_seconds: 900 }
+    }
+}
+
+impl Limits {
+    /// The limit of memory in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        self.memory_mib as usize * 1024 * 1024
+    }
+
+    fn check(&self) -> Result<(), InvalidField> {
+        in_range("limits.fuel", self.fuel, 1, u64::MAX)?;
+        in_range("limits.memory_mib", self.memory_mib.into(), 1, 4096)?;
+        in_range("limits.running_time_seconds", self.running_time_seconds.into(), 1, 86_400)
+    }
+
+    /// The limit of running time.
+    pub fn running_time(&self) -> Duration {
+        Duration::from_secs(self.running_time_seconds.into())
+    }
+}
+
+/// When a failed run is tried again, as people write it. Tower's names. Source: R3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RetrySection {
+    /// Attempts beyond the first: 0 to 10.
+    #[schemars(range(min = 0, max = 10))]
+    pub max_retries: u32,
+    /// The wait before a retry in seconds: 0 to 3600.
+    #[schemars(range(min = 0, max = 3600))]
+    pub retry_delay_seconds: u32,
+    /// Whether the wait doubles with every retry, up to an hour.
+    pub use_exponential_backoff: bool,
+}
+
+impl RetrySection {
+    /// The policy, or which field is out of range.
+    pub fn to_policy(self) -> Result<RetryPolicy, InvalidField> {
+        let max_delay_seconds = retry::MAX_DELAY.as_secs();
+        in_range("max_retries", self.max_retries.into(), 0, retry::MAX_RETRIES.into())?;
+        in_range("retry_delay_seconds", self.retry_delay_seconds.into(), 0, max_delay_seconds)?;
+        Ok(RetryPolicy {
+            max_retries: self.max_retries,
+            delay: Duration::from_secs(self.retry_delay_seconds.into()),
+            exponential: self.use_exponential_backoff,
+        })
+    }
+}
+
+impl From<RetryPolicy> for RetrySection {
+    fn from(policy: RetryPolicy) -> RetrySection {
+        RetrySection {
+            max_retries: policy.max_retries,
+            retry_delay_seconds: policy.delay.as_secs().try_into().unwrap_or(u32::MAX),
+            use_exponential_backoff: policy.exponential,
+        }
+    }
+}
+
+/// A field holds something it may not hold.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {message}")]
+pub struct InvalidField {
+    /// The field's path, as in `limits.memory_mib`.
+    pub field: String,
+    /// What it holds, and what it may hold.
+    pub message: String,
+}
+
+impl InvalidField {
+    /// An error about `field`.
+    pub fn new(field: impl Into<String>, message: impl Into<String>) -> InvalidField {
+        InvalidField { field: field.into(), message: message.into() }
+    }
+}
+
+/// Why a text is not a manifest.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// It is not TOML, or a key is unknown or of the wrong type. The text shows line and key.
+    #[error("{0}")]
+    Syntax(#[from] toml::de::Error),
+    /// A field is out of range.
+    #[error("{0}")]
+    Field(#[from] InvalidField),
+}
+
+impl Manifest {
+    /// Reads the text of a `relume.toml`.
+    pub fn parse(text: &str) -> Result<Manifest, ManifestError> {
+        let manifest: Manifest = toml::from_str(text)?;
+        if let Some(name) = &manifest.name {
+            check_app_name("name", name)?;
+        }
+        manifest.limits.check()?;
+        for (key, value) in &manifest.env {
+            let wrong = |message: &str| Err(InvalidField::new(format!("env.{key}"), message).into());
+            if key.is_empty() || key.contains(['=', '\0']) {
+                return wrong("a variable's name holds neither `=` nor NUL");
+            }
+            if value.contains('\0') {
+                return wrong("a variable's value holds no NUL");
+            }
+        }
+        if let Some(retry) = manifest.retry {
+            retry.to_policy().map_err(|e| InvalidField::new(format!("retry.{}", e.field), e.message))?;
+        }
+        Ok(manifest)
+    }
+
+    /// What is kept with the version.
+    pub fn settings(&self) -> Settings {
+        Settings { limits: self.limits.clone(), env: self.env.clone(), allowed_hosts: self.allowed_hosts.clone() }
+    }
+
+    /// The JSON Schema of `relume.toml`, for editors.
+    pub fn json_schema() -> serde_json::Value {
+        schemars::schema_for!(Manifest).to_value()
+    }
+}
+
+/// Refuses a name that is not 1 to 63 lower-case letters, digits and inner hyphens. Source: V13.
+pub fn check_app_name(field: &str, name: &str) -> Result<(), InvalidField> {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let fits = (1..=63).contains(&name.len()) && name.chars().all(allowed);
+    if fits && !name.starts_with('-') && !name.ends_with('-') {
+        return Ok(());
+    }
+    let message = format!("`{name}` is no name: use 1 to 63 lower-case letters, digits and inner hyphens");
+    Err(InvalidField::new(field, message))
+}
+
+fn in_range(field: &str, value: u64, min: u64, max: u64) -> Result<(), InvalidField> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(InvalidField::new(field, format!("{value} is out of range: it is {min} to {max}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> String {
+        Manifest::parse(text).expect_err("this manifest is wrong").to_string()
+    }
+
+    #[test]
+    fn an_empty_manifest_has_the_default_limits() {
+        let manifest = Manifest::parse("").expect("an empty manifest is one");
+        assert_eq!(manifest.settings(), Settings::default());
+    }
+
+    #[test]
+    fn an_unknown_key_is_shown_with_its_line() {
+        let message = refused("name = \"greet\"\nmemory = 1\n");
+        assert!(message.contains("line 2") && message.contains("memory"), "{message}");
+    }
+
+    #[test] // R3
+    fn a_partial_retry_policy_is_refused_by_the_missing_fields_name() {
+        let message = refused("[retry]\nmax_retries = 3\n");
+        assert!(message.contains("retry_delay_seconds"), "{message}");
+    }
+
+    #[test] // R3
+    fn a_field_out_of_range_is_named_with_its_range() {
+        let text = "[retry]\nmax_retries = 11\nretry_delay_seconds = 0\nuse_exponential_backoff = false\n";
+        assert_eq!(refused(text), "retry.max_retries: 11 is out of range: it is 0 to 10");
+    }
+
+    #[test] // V13
+    fn names_that_could_be_paths_are_refused() {
+        for name in ["", "../x", "a/b", "A", "-a", "a-", &"a".repeat(64)] {
+            assert!(check_app_name("name", name).is_err(), "{name}");
+        }
+        check_app_name("name", "order-pipeline-2").expect("a good name");
+    }
+}

@@ -1,0 +1,162 @@
+//! What is on disk, and how is it changed? One trait, [`Store`], and two implementations that
+//! pass one conformance suite: [`Postgres`], the product's, and [`Sqlite`], the embedded
+//! default. All SQL is in `queries/`, one statement a file (SQLite has no writing CTEs, so its
+//! variants are scripts of a few statements that run in one transaction).
+//!
+//! The store decides nothing: what follows from an outcome is `run`'s, when to ask is
+//! `worker`'s. The clock is the database's; callers pass lengths of time.
+
+mod errors;
+mod model;
+mod params;
+mod postgres;
+mod rows;
+mod sqlite;
+mod statements;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+pub use self::model::*;
+pub use self::postgres::Postgres;
+pub use self::sqlite::Sqlite;
+
+/// How a store fails, in the kinds a caller chooses between.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is no such thing.
+    #[error("{0} does not exist")]
+    NotFound(String),
+    /// It exists already, or is in a state that does not allow this.
+    #[error("{0}")]
+    Conflict(String),
+    /// The run was taken away from this worker: nothing was written.
+    #[error("the run was taken away from this worker")]
+    LeaseLost,
+    /// The database cannot be reached, or was lost before it answered: whether a write took
+    /// place is unknown.
+    #[error("the database cannot be reached: {0}")]
+    Unavailable(#[source] sqlx::Error),
+    /// The database refused, or what it holds makes no sense.
+    #[error("the database failed: {0}")]
+    Fault(#[source] anyhow::Error),
+}
+
+/// Short for this module.
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+/// Everything that is kept. Each method is one statement (or one transaction, on SQLite) and
+/// can be dropped at any await without harm.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    // --- Apps and versions ---
+
+    /// Creates an app without a version. [`StoreError::Conflict`] if the name is taken.
+    async fn create_app(&self, name: &str) -> Result<App>;
+    /// [`StoreError::NotFound`] if there is none.
+    async fn find_app(&self, name: &str) -> Result<App>;
+    /// All apps by name.
+    async fn list_apps(&self) -> Result<Vec<App>>;
+    /// Stores an upload and makes it the app's active version; sets the app's retry policy if
+    /// the upload brings one. The same upload as the active version changes nothing and
+    /// returns that version.
+    async fn add_version(&self, app: &str, upload: Upload) -> Result<Version>;
+    /// An app's versions, newest first.
+    async fn list_versions(&self, app: &str) -> Result<Vec<Version>>;
+    /// The component with this digest.
+    async fn load_artifact(&self, digest: &str) -> Result<Vec<u8>>;
+
+    // --- Runs, as a caller sees them ---
+
+    /// Starts a run of `new.app`: committed as `pending` when this returns. Wakes a worker.
+    /// [`StoreError::NotFound`] for the app or the version, [`StoreError::Conflict`] if the app
+    /// has no version yet.
+    async fn start_run(&self, new: NewRun) -> Result<Run>;
+    /// The run `app#number`.
+    async fn find_run(&self, app: &str, number: i64) -> Result<Run>;
+    /// Runs, newest first.
+    async fn list_runs(&self, filter: RunFilter) -> Result<Vec<Run>>;
+    /// A run's ended and running attempts, by `seq`.
+    async fn list_attempts(&self, run_id: Uuid) -> Result<Vec<Attempt>>;
+    /// A run's input, parameters and output.
+    async fn load_run_io(&self, run_id: Uuid) -> Result<RunIo>;
+    /// Cancels an active run: one conditional write that takes it from its worker and ends its
+    /// open attempt. [`StoreError::Conflict`] if the run is final already. Wakes the workers.
+    /// Source: R12.
+    async fn cancel_run(&self, app: &str, number: i64) -> Result<Run>;
+
+    // --- What a worker does ---
+
+    /// Opens a session: until it ends, runs claimed under its id are this worker's. The session
+    /// is lost `lease` after its last renewal, and at once when the process or its connection
+    /// dies.
+    async fn open_session(&self, name: &str, lease: Duration) -> Result<WorkerSession>;
+    /// Renews the session for another lease; [`StoreError::LeaseLost`] if it was lost meanwhile.
+    async fn renew_session(&self, session: &WorkerSession) -> Result<()>;
+    /// Ends the session; runs it still holds are given back.
+    async fn close_session(&self, session: &WorkerSession) -> Result<()>;
+    /// Hands up to `limit` due runs, those that have waited longest, to the session's worker,
+    /// and opens or goes on with their attempts. None if the session is lost.
+    async fn claim_runs(&self, session: &WorkerSession, limit: u32) -> Result<Vec<Assignment>>;
+    /// The leases the database thinks this session holds. For the worker to compare with what
+    /// it executes: a run it does not find here was taken away; a run it does not know was
+    /// claimed in an answer that got lost.
+    async fn list_held(&self, session: &WorkerSession) -> Result<Vec<Lease>>;
+    /// Gives a run back unfinished: another worker goes on with the same attempt at once.
+    async fn give_back(&self, lease: Lease) -> Result<()>;
+    /// Writes what follows from the end of an attempt: the attempt's row, the run's, its output
+    /// and, if asked, the removal of the last failed step. Ends the lease.
+    async fn settle_run(&self, lease: Lease, settlement: Settlement) -> Result<()>;
+    /// Takes the runs away from workers whose session is lost, so that others go on with them.
+    /// Returns how many. Any number of processes may call this.
+    async fn reap_sessions(&self) -> Result<u64>;
+    /// How long until a run that waits for its time is due: `None` if none waits.
+    async fn next_due_in(&self) -> Result<Option<Duration>>;
+    /// Waits until something may have become due: a hint, which may be missed or be wrong. It
+    /// wakes one who waits in each process; without one it is kept for the next.
+    async fn wait_for_hint(&self);
+
+    // --- The journal and the logs ---
+
+    /// The journal of a run, by `seq`.
+    async fn load_journal(&self, run_id: Uuid) -> Result<Vec<JournalEntry>>;
+    /// Appends entries of any runs under their leases in one commit. The answer says of each,
+    /// in the order given, whether it was written: `false` is a lost lease. A `seq` that the run
+    /// has already is a [`StoreError::Fault`], and nothing of the batch is written.
+    async fn append_journal(&self, entries: &[(Lease, JournalEntry)]) -> Result<Vec<bool>>;
+    /// Appends log lines of any runs under their leases in one commit. Lines of a lost lease
+    /// are dropped; the answer counts the lines written.
+    async fn append_logs(&self, lines: &[(Lease, LogLine)]) -> Result<u64>;
+    /// A run's log lines by `line_num`, from after `filter.after_line`.
+    async fn list_logs(&self, run_id: Uuid, filter: LogFilter) -> Result<Vec<LogLine>>;
+
+    // --- Tokens ---
+
+    /// Keeps a token, of which only the hash is known here.
+    async fn create_token(&self, token: NewToken) -> Result<Token>;
+    /// The hash and the token behind a public id; [`StoreError::NotFound`] if it is revoked.
+    async fn find_token(&self, token_id: &str) -> Result<(Vec<u8>, Token)>;
+    /// All tokens that are not revoked.
+    async fn list_tokens(&self) -> Result<Vec<Token>>;
+    /// Revokes a token at once.
+    async fn revoke_token(&self, token_id: &str) -> Result<()>;
+
+    /// Whether the database answers.
+    async fn ping(&self) -> Result<()>;
+}
+
+/// Opens the store that `url` names and brings its schema up to date: `postgres://...`, or
+/// `sqlite:PATH` (the file and its folder are created).
+pub async fn open(url: &str) -> Result<Arc<dyn Store>> {
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        return Ok(Arc::new(Postgres::open(url).await?));
+    }
+    if let Some(path) = url.strip_prefix("sqlite:") {
+        return Ok(Arc::new(Sqlite::open(path.trim_start_matches("//")).await?));
+    }
+    // The URL may hold a password, so it is not repeated.
+    Err(StoreError::Fault(anyhow::anyhow!("the URL names no database: use postgres://... or sqlite:PATH")))
+}
