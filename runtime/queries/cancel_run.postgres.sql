@@ -1,0 +1,20 @@
+-- Cancels the run number $2 of app $1 if it is active: takes it from its worker and ends its open
+-- attempt. Returns the run; no row if there is none or it is final.
+-- A claim that commits while this waits for the run opens an attempt that this statement cannot
+-- see; an insert with `on conflict` finds it nevertheless.
+with target as materialized (
+    select run_id, num_attempts, status in ('starting', 'running') as attempt_is_open
+    from runs where app = $1 and number = $2 and ended_at is null
+    for update
+), moment as materialized (
+    select now_ms() as now from target
+), ended as (
+    insert into attempts (run_id, seq, status, started_at, ended_at)
+    select run_id, num_attempts, 'cancelled', now, now from target, moment where attempt_is_open
+    on conflict (run_id, seq) do update set status = excluded.status, ended_at = excluded.ended_at
+)
+update runs r
+set status = 'cancelled', ended_at = now, worker_id = null, available_at = null, fence = fence + 1
+from target t, moment where r.run_id = t.run_id
+returning r.run_id, r.app, r.number, r.version, r.status, r.num_attempts, r.max_retries, r.retry_delay_ms, r.exponential,
+    r.created_at, r.started_at, r.ended_at

@@ -1,0 +1,2 @@
+-- Answers.
+select 1

@@ -1,0 +1,73 @@
+//! How what the store is given becomes parameters of statements.
+
+use std::time::Duration;
+
+use super::model::*;
+use super::{Result, StoreError};
+use crate::retry::RetryPolicy;
+
+/// A policy in three columns, all null without one.
+#[derive(Default)]
+pub(super) struct PolicyParams {
+    pub max_retries: Option<i32>,
+    pub retry_delay_ms: Option<i64>,
+    pub exponential: Option<bool>,
+}
+
+pub(super) fn policy(policy: Option<RetryPolicy>) -> PolicyParams {
+    let Some(policy) = policy else { return PolicyParams::default() };
+    PolicyParams {
+        max_retries: Some(int(policy.max_retries)),
+        retry_delay_ms: Some(milliseconds(policy.delay)),
+        exponential: Some(policy.exponential),
+    }
+}
+
+/// A step's result in two columns: the payload, and whether it is a failure's message.
+pub(super) fn outcome(outcome: &StepOutcome) -> (&[u8], bool) {
+    match outcome {
+        StepOutcome::Finished(output) => (output, false),
+        StepOutcome::Failed(message) => (message.as_bytes(), true),
+    }
+}
+
+/// Whole milliseconds, rounded up, so that no wait is cut short.
+pub(super) fn milliseconds(length: Duration) -> i64 {
+    big(length.as_nanos().div_ceil(1_000_000))
+}
+
+pub(super) fn microseconds(length: Duration) -> i64 {
+    big(length.as_micros())
+}
+
+/// A number for a column of 8 bytes; what does not fit is the greatest number that does.
+pub(super) fn big(number: impl TryInto<i64>) -> i64 {
+    number.try_into().unwrap_or(i64::MAX)
+}
+
+/// A number for a column of 4 bytes; what does not fit is the greatest number that does.
+pub(super) fn int(number: u32) -> i32 {
+    number.try_into().unwrap_or(i32::MAX)
+}
+
+/// Text of unknown origin. Postgres cannot hold NUL, and one such text would fail a whole batch; a
+/// name with NUL finds nothing.
+pub(super) fn text(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+pub(super) fn json(value: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|e| StoreError::Fault(e.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_never_rounded_down_and_never_overflows() {
+        assert_eq!(milliseconds(Duration::from_micros(1)), 1);
+        assert_eq!(milliseconds(Duration::from_secs(2)), 2000);
+        assert_eq!(milliseconds(Duration::MAX), i64::MAX);
+    }
+}

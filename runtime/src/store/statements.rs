@@ -1,0 +1,107 @@
+//! The texts of `queries/`, by file name. What differs between the databases has a file for
+//! each; what they share is one file.
+
+use std::sync::LazyLock;
+
+macro_rules! text {
+    ($name:ident, $ending:literal) => {
+        include_str!(concat!("../../queries/", stringify!($name), $ending))
+    };
+}
+
+macro_rules! statements {
+    (
+        one text { $($shared:ident)* }
+        a text for each { $($own:ident)* }
+        only postgres { $($postgres:ident)* }
+        only sqlite { $($sqlite:ident)* }
+    ) => {
+        /// The statements that both databases have.
+        pub(super) struct Statements {
+            $(pub $shared: &'static str,)*
+            $(pub $own: &'static str,)*
+        }
+
+        /// The statements that only Postgres has.
+        pub(super) struct PostgresOnly {
+            $(pub $postgres: &'static str,)*
+        }
+
+        /// The statements that only SQLite has.
+        pub(super) struct SqliteOnly {
+            $(pub $sqlite: &'static str,)*
+        }
+
+        pub(super) static POSTGRES: Statements = Statements {
+            $($shared: text!($shared, ".sql"),)*
+            $($own: text!($own, ".postgres.sql"),)*
+        };
+
+        pub(super) static POSTGRES_ONLY: PostgresOnly = PostgresOnly {
+            $($postgres: text!($postgres, ".postgres.sql"),)*
+        };
+
+        pub(super) static SQLITE: LazyLock<Statements> = LazyLock::new(|| Statements {
+            $($shared: with_sqlite_clock(text!($shared, ".sql")),)*
+            $($own: with_sqlite_clock(text!($own, ".sqlite.sql")),)*
+        });
+
+        pub(super) static SQLITE_ONLY: LazyLock<SqliteOnly> = LazyLock::new(|| SqliteOnly {
+            $($sqlite: with_sqlite_clock(text!($sqlite, ".sqlite.sql")),)*
+        });
+
+        /// The files that are loaded, for the test.
+        #[cfg(test)]
+        const FILES: &[&str] = &[
+            $(concat!(stringify!($shared), ".sql"),)*
+            $(concat!(stringify!($own), ".postgres.sql"), concat!(stringify!($own), ".sqlite.sql"),)*
+            $(concat!(stringify!($postgres), ".postgres.sql"),)*
+            $(concat!(stringify!($sqlite), ".sqlite.sql"),)*
+        ];
+    };
+}
+
+statements! {
+    one text {
+        create_app find_app list_apps list_versions load_artifact
+        find_run list_runs list_runs_of_app list_attempts load_run_io
+        renew_session list_held give_back next_due_in
+        load_journal list_logs
+        create_token find_token list_tokens revoke_token
+        ping
+    }
+    a text for each {
+        add_version start_run cancel_run
+        open_session close_session claim_runs settle_run take_away_runs
+        append_journal append_logs
+    }
+    only postgres { lock_session end_lost_sessions send_hint }
+    only sqlite { list_sessions end_session }
+}
+
+/// On Postgres `now_ms()` is a function of the schema. SQLite's clock is a fraction of seconds,
+/// so it is rounded: 0.123 is a little less than 123 thousandths.
+fn with_sqlite_clock(text: &'static str) -> &'static str {
+    // Once per process and statement, so that leaking it costs nothing.
+    text.replace("now_ms()", "cast(round(unixepoch('subsec') * 1000) as integer)").leak()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_query_file_is_loaded_and_says_what_it_promises() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/queries");
+        for file in std::fs::read_dir(folder).expect("queries/ can be read") {
+            let file = file.expect("queries/ can be read");
+            let name = file.file_name().into_string().expect("names of queries are text");
+            assert!(
+                FILES.contains(&name.as_str()),
+                "queries/{name} is not loaded: add it to `statements!`, or delete it"
+            );
+            let text = std::fs::read_to_string(file.path()).expect("a query can be read");
+            assert!(text.starts_with("-- "), "queries/{name} begins with a comment that says what it promises");
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! A store with an empty database of its own, a second way into that database, and the few
+//! calls with which most cases begin.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use relume::manifest::Settings;
+use relume::run::{Change, Failure, FailureKind, Status};
+use relume::store::*;
+use relume_tests::postgres::Postgres;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
+use tempfile::TempDir;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+pub struct Bed {
+    pub store: Arc<dyn Store>,
+    pub url: String,
+}
+
+pub fn on_sqlite(case: impl AsyncFn(&Bed)) {
+    let folder = TempDir::new().expect("a temporary folder can be made");
+    let url = format!("sqlite:{}", folder.path().join("relume.db").display());
+    block_on(async { case(&Bed::open(url).await).await });
+}
+
+/// A failed case leaves its database behind, for a look at it while the process lives.
+pub fn on_postgres(case: impl AsyncFn(&Bed)) {
+    /// On a machine with many cores the cases would use up the server's connections.
+    static PLACES: Semaphore = Semaphore::const_new(4);
+    block_on(async {
+        let _place = PLACES.acquire().await;
+        let url = Postgres::shared().database();
+        case(&Bed::open(url.clone()).await).await;
+        let name = url.rsplit('/').next().unwrap_or_default();
+        Postgres::shared().sql("postgres", &format!("drop database {name} with (force)"));
+    });
+}
+
+fn block_on(future: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.expect("a runtime can be built").block_on(future);
+}
+
+async fn run_sql(url: &str, sql: &str) {
+    let sql = AssertSqlSafe(sql.to_owned());
+    match url.strip_prefix("sqlite:") {
+        Some(path) => {
+            sqlx::raw_sql(sql).execute(&mut sqlite(path).await).await.expect("the statement works");
+        }
+        None => {
+            let mut connection = PgConnection::connect(url).await.expect("the test's Postgres can be reached");
+            sqlx::raw_sql(sql).execute(&mut connection).await.expect("the statement works");
+        }
+    }
+}
+
+async fn sqlite(path: &str) -> SqliteConnection {
+    let options = SqliteConnectOptions::new().filename(path).busy_timeout(Duration::from_secs(10));
+    SqliteConnection::connect_with(&options).await.expect("the test's database can be opened")
+}
+
+impl Bed {
+    async fn open(url: String) -> Bed {
+        Bed { store: open(&url).await.expect("an empty database can be opened"), url }
+    }
+
+    pub fn is_postgres(&self) -> bool {
+        self.url.starts_with("postgres")
+    }
+
+    /// Another process's store, as far as one process can have it.
+    pub async fn another(&self) -> Arc<dyn Store> {
+        open(&self.url).await.expect("the database can be opened twice")
+    }
+
+    /// Runs a statement beside the store.
+    pub async fn sql(&self, sql: &str) {
+        run_sql(&self.url, sql).await;
+    }
+
+    /// The lines that a query beside the store returns, one text column each.
+    pub async fn lines(&self, sql: &str) -> Vec<String> {
+        let sql = AssertSqlSafe(sql.to_owned());
+        let rows: Vec<(String,)> = match self.url.strip_prefix("sqlite:") {
+            Some(path) => sqlx::query_as(sql).fetch_all(&mut sqlite(path).await).await.expect("the query works"),
+            None => {
+                let mut connection = PgConnection::connect(&self.url).await.expect("Postgres can be reached");
+                sqlx::query_as(sql).fetch_all(&mut connection).await.expect("the query works")
+            }
+        };
+        rows.into_iter().map(|(line,)| line).collect()
+    }
+
+    /// Everything that waits for its time is due.
+    pub async fn let_all_be_due(&self) {
+        self.sql("update runs set available_at = 1 where available_at is not null").await;
+    }
+
+    /// Every session's lease has run out.
+    pub async fn let_sessions_expire(&self) {
+        self.sql("update workers set expires_at = 1").await;
+    }
+
+    /// The app `greet` with one version, if it is not there yet, and a run of it.
+    pub async fn start(&self) -> Run {
+        if self.store.find_app("greet").await.is_err() {
+            self.store.create_app("greet").await.expect("the name is free");
+            self.store.add_version("greet", upload(1)).await.expect("the app is there");
+        }
+        self.store.start_run(new_run("greet")).await.expect("the app has a version")
+    }
+
+    /// A worker's session, with a lease that outlives the test.
+    pub async fn worker(&self) -> WorkerSession {
+        self.store.open_session("tester", Duration::from_secs(600)).await.expect("a session can be opened")
+    }
+
+    /// A new run of `greet`, and a worker that has it.
+    pub async fn start_and_claim(&self) -> (Run, WorkerSession, Lease) {
+        let run = self.start().await;
+        let worker = self.worker().await;
+        let lease = self.claim(&worker).await.lease;
+        assert_eq!(lease.run_id, run.run_id);
+        (run, worker, lease)
+    }
+
+    /// The one run that is due, whatever it waited for.
+    pub async fn claim(&self, worker: &WorkerSession) -> Assignment {
+        self.let_all_be_due().await;
+        let mut claimed = self.store.claim_runs(worker, 10).await.expect("the session is valid");
+        assert_eq!(claimed.len(), 1, "one run is due");
+        claimed.remove(0)
+    }
+
+    /// The run as it is now.
+    pub async fn look(&self, run: &Run) -> Run {
+        self.store.find_run(&run.app, run.number).await.expect("the run is there")
+    }
+
+    pub async fn attempts(&self, run: &Run) -> Vec<Attempt> {
+        self.store.list_attempts(run.run_id).await.expect("attempts can be listed")
+    }
+}
+
+/// Asks until the answer is yes; for what another process does in its own time.
+pub async fn eventually(what: &str, ask: impl AsyncFn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !ask().await {
+        assert!(Instant::now() < deadline, "in ten seconds it did not come true that {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+pub fn new_run(app: &str) -> NewRun {
+    NewRun { app: app.to_owned(), ..NewRun::default() }
+}
+
+/// An upload that differs from those with another number.
+pub fn upload(number: u8) -> Upload {
+    let digest = format!("{number:064x}");
+    Upload { digest, component: vec![0, 255, number], settings: Settings::default(), policy: None }
+}
+
+pub fn success() -> Settlement {
+    let change = Change::Finish(Status::Exited);
+    Settlement {
+        status: Status::Exited,
+        change,
+        exit_code: Some(0),
+        failure: None,
+        output: None,
+        fuel_used: 7,
+        peak_memory_bytes: 8,
+    }
+}
+
+pub fn crash(change: Change) -> Settlement {
+    let failure = Failure::new(FailureKind::Exit, "exited with code 3");
+    Settlement { status: Status::Crashed, change, exit_code: Some(3), failure: Some(failure), ..success() }
+}
+
+pub fn retry(after: Duration) -> Settlement {
+    crash(Change::Retry { after, forget_failed_step: false })
+}
+
+pub fn entry(seq: u32, outcome: StepOutcome) -> JournalEntry {
+    let took = Duration::from_micros(1234);
+    JournalEntry {
+        seq,
+        attempt: 1,
+        name: "charge".into(),
+        occurrence: seq,
+        outcome,
+        took,
+        recorded_at: jiff::Timestamp::MIN,
+    }
+}
+
+pub fn finished(seq: u32) -> JournalEntry {
+    entry(seq, StepOutcome::Finished(vec![seq as u8]))
+}
+
+pub fn line(line_num: i64, attempt: u32) -> LogLine {
+    let content = format!("line {line_num}");
+    LogLine { line_num, attempt, channel: Channel::Program, content, reported_at: jiff::Timestamp::MIN }
+}
+
+#[track_caller]
+pub fn is_lost<T: std::fmt::Debug>(answer: Result<T>) {
+    assert!(matches!(answer, Err(StoreError::LeaseLost)), "the lease should be lost: {answer:?}");
+}
+
+#[track_caller]
+pub fn refusal<T: std::fmt::Debug>(answer: Result<T>) -> String {
+    match answer {
+        Err(error @ (StoreError::NotFound(_) | StoreError::Conflict(_))) => error.to_string(),
+        answer => panic!("this should be refused: {answer:?}"),
+    }
+}
