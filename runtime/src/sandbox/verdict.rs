@@ -1,0 +1,144 @@
+//! What does the end of a guest mean? DESIGN's table of verdicts, read off an error's types
+//! along its whole chain, never off its text. Whatever has no type of ours is the guest's fault:
+//! a guest can never cause `errored`.
+
+use std::sync::Arc;
+
+use wasmtime::component::ResourceTableError;
+use wasmtime::{Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
+
+use super::Interrupted;
+use super::limits::OverLimit;
+use crate::journal::Divergence;
+use crate::manifest::Limits;
+use crate::run::{Failure, FailureKind, Outcome};
+use crate::store::StoreError;
+
+/// How much of a stack is kept.
+const MAX_BACKTRACE_BYTES: usize = 8 * 1024;
+
+/// The host could not do what the guest asked: our fault, or no fault at all.
+#[derive(Debug, thiserror::Error)]
+pub enum HostFault {
+    /// The journal could not be written.
+    #[error("the journal could not be written: {0}")]
+    Store(#[source] Arc<StoreError>),
+    /// The worker is about to stop.
+    #[error("the worker is being drained")]
+    Paused,
+}
+
+/// The guest broke a rule that the text names.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Refused(pub String);
+
+/// Why a program gives up.
+#[derive(Debug, Clone)]
+pub struct ProgramError {
+    pub message: String,
+    /// Whether it is because a step failed for good.
+    pub step_exhausted: bool,
+}
+
+/// What the program left behind for its verdict.
+pub struct Remains {
+    /// What `main` returned through `wasi:cli/run`, or what ended it.
+    pub end: wasmtime::Result<Result<(), ()>>,
+    pub output: Option<Vec<u8>>,
+    pub error: Option<ProgramError>,
+    /// The last lines on stderr.
+    pub last_words: Vec<String>,
+}
+
+/// How the attempt ended; or why it goes on elsewhere.
+pub fn verdict(remains: Remains, limits: &Limits) -> Result<Outcome, Interrupted> {
+    let Remains { end, output, error, last_words } = remains;
+    let trap = match end {
+        Ok(Ok(())) => return Ok(Outcome::Exited { output }),
+        Ok(Err(())) => return Ok(exited_with(1, error)),
+        Err(trap) => trap,
+    };
+    if let Some(fault) = trap.downcast_ref::<HostFault>() {
+        return host_fault(fault);
+    }
+    if let Some(I32Exit(code)) = trap.downcast_ref::<I32Exit>() {
+        return Ok(if *code == 0 { Outcome::Exited { output } } else { exited_with(*code, error) });
+    }
+    let (kind, message) = classify(&trap, limits, &last_words);
+    let backtrace = trap.downcast_ref::<WasmBacktrace>().map(|backtrace| {
+        let mut text = backtrace.to_string();
+        text.truncate(text.floor_char_boundary(MAX_BACKTRACE_BYTES));
+        text
+    });
+    Ok(Outcome::Failed { failure: Failure { kind, message, backtrace }, exit_code: None })
+}
+
+/// The attempt used up its running time.
+pub fn out_of_time(limits: &Limits) -> Outcome {
+    let seconds = limits.running_time_seconds;
+    let message = format!("still running after {seconds} s, its limit of running time (`limits.running_time_seconds`)");
+    Outcome::Failed { failure: Failure::new(FailureKind::Timeout, message), exit_code: None }
+}
+
+/// Something of ours panicked while it served the attempt.
+pub fn panicked(panic: Box<dyn std::any::Any + Send>) -> Outcome {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+    tracing::error!(panic = text, "the host panicked while it ran a guest");
+    let failure = Failure::new(FailureKind::Panic, "Relume itself failed; its log has the details");
+    Outcome::Failed { failure, exit_code: None }
+}
+
+fn host_fault(fault: &HostFault) -> Result<Outcome, Interrupted> {
+    match fault {
+        HostFault::Paused => Err(Interrupted::Paused),
+        HostFault::Store(error) => match error.as_ref() {
+            StoreError::LeaseLost => Err(Interrupted::LeaseLost),
+            StoreError::Unavailable(_) => Err(Interrupted::StoreUnavailable),
+            error => {
+                tracing::error!(%error, "a step could not be recorded");
+                let failure = Failure::new(FailureKind::Host, fault.to_string());
+                Ok(Outcome::Failed { failure, exit_code: None })
+            }
+        },
+    }
+}
+
+fn exited_with(code: i32, error: Option<ProgramError>) -> Outcome {
+    let failure = match error {
+        Some(ProgramError { message, step_exhausted: true }) => Failure::new(FailureKind::StepExhausted, message),
+        Some(ProgramError { message, step_exhausted: false }) => Failure::new(FailureKind::Error, message),
+        None => Failure::new(FailureKind::Exit, format!("the program exited with code {code}")),
+    };
+    Outcome::Failed { failure, exit_code: Some(code) }
+}
+
+fn classify(trap: &wasmtime::Error, limits: &Limits, last_words: &[String]) -> (FailureKind, String) {
+    if let Some(divergence) = trap.downcast_ref::<Divergence>() {
+        return (FailureKind::Divergence, divergence.to_string());
+    }
+    if let Some(over) = trap.downcast_ref::<OverLimit>() {
+        return (FailureKind::Memory, over.to_string());
+    }
+    if let Some(ResourceTableError::Full) = trap.downcast_ref::<ResourceTableError>() {
+        return (FailureKind::Memory, "the program holds more handles than it may".to_owned());
+    }
+    if let Some(refused) = trap.downcast_ref::<Refused>() {
+        return (FailureKind::Error, refused.to_string());
+    }
+    match trap.downcast_ref::<Trap>() {
+        Some(Trap::OutOfFuel) => {
+            (FailureKind::Fuel, format!("the program used up its fuel of {} (`limits.fuel`)", limits.fuel))
+        }
+        Some(Trap::StackOverflow) => {
+            (FailureKind::Stack, "the program's stack overflowed: does it recurse without end?".to_owned())
+        }
+        Some(trap @ Trap::UnreachableCodeReached) if !last_words.is_empty() => {
+            (FailureKind::Trap, format!("{trap}; its last words: {}", last_words.join(" / ")))
+        }
+        Some(trap) => (FailureKind::Trap, trap.to_string()),
+        None => (FailureKind::Trap, trap.root_cause().to_string()),
+    }
+}
