@@ -1,0 +1,5 @@
+//! Is a panic a trap, with its message in the log?
+
+fn main() {
+    panic!("no way out");
+}

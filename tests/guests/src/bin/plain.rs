@@ -1,0 +1,5 @@
+//! Is a program without the SDK an app?
+
+fn main() {
+    println!("plain");
+}
