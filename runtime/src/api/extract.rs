@@ -1,0 +1,266 @@
+//! What is in a request? Bodies, paths and queries, each refused with the field at fault.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use futures_util::StreamExt;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::error::Category;
+
+use super::Problem;
+use crate::manifest::check_app_name;
+
+/// 4 MiB of input (V9), and room for what is around it.
+const MAX_JSON_BYTES: usize = (4 << 20) + (64 << 10);
+/// A sender of JSON that is slower than this only holds a connection. Source: V22.
+const JSON_BODY_TIME: Duration = Duration::from_secs(30);
+
+/// A JSON body.
+pub struct JsonBody<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<JsonBody<T>, Problem> {
+        if let Some(kind) = request.headers().get(CONTENT_TYPE) {
+            let kind = kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+            if !kind.eq_ignore_ascii_case("application/json") {
+                let detail = format!("the body is `{kind}`, and this path takes JSON");
+                return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
+                    .hint("send `Content-Type: application/json`"));
+            }
+        }
+        let read = tokio::time::timeout(JSON_BODY_TIME, read_body(request.into_body(), MAX_JSON_BYTES));
+        let bytes = read.await.map_err(|_| too_slow())??;
+        parse_json(&bytes).map(JsonBody)
+    }
+}
+
+/// The problem of a body that does not arrive.
+pub fn too_slow() -> Problem {
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "too_slow", "the body did not arrive in time")
+}
+
+/// The problem of a body that is larger than it may be.
+pub fn too_large(what: &str, limit_bytes: usize) -> Problem {
+    let detail = format!("{what} is larger than {} MiB", limit_bytes >> 20);
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
+}
+
+/// Reads to the end even when the body is too large, at most as far again: a client that is
+/// still sending does not read our answer.
+async fn read_body(body: Body, limit_bytes: usize) -> Result<Vec<u8>, Problem> {
+    let mut stream = body.into_data_stream();
+    let mut bytes = Vec::new();
+    let mut received = 0;
+    while let Some(chunk) = stream.next().await {
+        let chunk =
+            chunk.map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "incomplete_body", "the body broke off"))?;
+        received += chunk.len();
+        if received <= limit_bytes {
+            bytes.extend_from_slice(&chunk);
+        } else if received > 2 * limit_bytes {
+            break;
+        }
+    }
+    if received > limit_bytes { Err(too_large("the body", limit_bytes)) } else { Ok(bytes) }
+}
+
+fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let problem = |field: Option<String>, error: &serde_json::Error| {
+        if error.classify() != Category::Data {
+            let detail = format!("the body is not valid JSON: {error}");
+            return Problem::new(StatusCode::BAD_REQUEST, "invalid_json", detail);
+        }
+        Problem { field, ..Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_field", error.to_string()) }
+    };
+    // Serde would take an array for a struct.
+    if !bytes.trim_ascii_start().starts_with(b"{") && serde_json::from_slice::<IgnoredAny>(bytes).is_ok() {
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_field", "the body is not a JSON object"));
+    }
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|e| {
+        // The path of the body itself is `.`.
+        let path = e.path().to_string();
+        problem(Some(path).filter(|path| path != "."), e.inner())
+    })?;
+    reader.end().map_err(|e| problem(None, &e))?;
+    Ok(value)
+}
+
+/// What a body must have.
+pub fn required<T>(field: &str, value: Option<T>) -> Result<T, Problem> {
+    value.ok_or_else(|| Problem::invalid(field, format!("`{field}` is missing")))
+}
+
+/// The app in the path.
+pub struct AppName(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for AppName {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<AppName, Problem> {
+        let name = path_part(parts, state, "app").await?;
+        check_app_name("app", &name)?;
+        Ok(AppName(name))
+    }
+}
+
+/// The run in the path.
+pub struct RunRef {
+    pub app: String,
+    pub number: i64,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for RunRef {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<RunRef, Problem> {
+        let AppName(app) = AppName::from_request_parts(parts, state).await?;
+        let text = path_part(parts, state, "number").await?;
+        match text.parse() {
+            Ok(number) if number >= 1 => Ok(RunRef { app, number }),
+            _ => {
+                Err(Problem::invalid("number", format!("`{text}` is not the number of a run"))
+                    .hint("runs count from 1"))
+            }
+        }
+    }
+}
+
+/// The token in the path, by its id.
+pub struct TokenId(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for TokenId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<TokenId, Problem> {
+        path_part(parts, state, "id").await.map(TokenId)
+    }
+}
+
+async fn path_part<S: Send + Sync>(parts: &mut Parts, state: &S, name: &str) -> Result<String, Problem> {
+    let params = RawPathParams::from_request_parts(parts, state).await;
+    let params = params.map_err(|_| Problem::invalid(name, "the path is not UTF-8"))?;
+    let part = params.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_owned());
+    part.ok_or_else(Problem::internal)
+}
+
+/// The query of a request. Each parameter is taken by name; then [`QueryParams::finish`] refuses
+/// what is left.
+pub struct QueryParams {
+    left: Vec<(String, String)>,
+    known: Vec<&'static str>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for QueryParams {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<QueryParams, Problem> {
+        let pairs = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri);
+        let Query(left) = pairs.map_err(|e| Problem::new(StatusCode::BAD_REQUEST, "invalid_query", e.body_text()))?;
+        Ok(QueryParams { left, known: Vec::new() })
+    }
+}
+
+impl QueryParams {
+    /// The parameter `name`, read by `parse`, which is told to a caller as `expected`.
+    pub fn take<T>(
+        &mut self,
+        name: &'static str,
+        expected: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, Problem> {
+        self.known.push(name);
+        let Some(at) = self.left.iter().position(|(key, _)| key == name) else { return Ok(None) };
+        let (_, text) = self.left.remove(at);
+        let value = parse(&text).ok_or_else(|| Problem::invalid(name, format!("`{text}` is not {expected}")))?;
+        Ok(Some(value))
+    }
+
+    /// The whole number `name`, from `min` to `max`.
+    pub fn number<T: FromStr + PartialOrd + std::fmt::Display>(
+        &mut self,
+        name: &'static str,
+        min: T,
+        max: T,
+    ) -> Result<Option<T>, Problem> {
+        let expected = format!("a number from {min} to {max}");
+        self.take(name, &expected, |text| text.parse().ok().filter(|number| (&min..=&max).contains(&number)))
+    }
+
+    /// Refuses a parameter that was not taken, or was there twice.
+    pub fn finish(self) -> Result<(), Problem> {
+        let Some((name, _)) = self.left.first() else { return Ok(()) };
+        if self.known.contains(&name.as_str()) {
+            return Err(Problem::invalid(name, format!("`{name}` is there twice")));
+        }
+        let known = if self.known.is_empty() { "none".into() } else { self.known.join(", ") };
+        Err(Problem::invalid(name, format!("`{name}` is no parameter of this path")).hint(format!("it takes: {known}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Uri;
+    use serde::Deserialize;
+    use serde_json::value::RawValue;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Sample {
+        #[serde(default)]
+        count: u32,
+        input: Option<Box<RawValue>>,
+    }
+
+    fn check(body: &str, status: u16, field: Option<&str>) -> String {
+        let problem = parse_json::<Sample>(body.as_bytes()).expect_err("this body is wrong");
+        assert_eq!((problem.status.as_u16(), problem.field.as_deref()), (status, field), "{problem:?}");
+        problem.detail
+    }
+
+    #[test]
+    fn bad_json_is_refused_with_its_place() {
+        assert!(check("{\"count\": }", 400, None).contains("line 1 column 11"));
+        check("", 400, None);
+        check("{} {}", 400, None);
+        check("[1,", 400, None);
+    }
+
+    #[test]
+    fn a_field_at_fault_is_named() {
+        check("{\"count\": \"x\"}", 422, Some("count"));
+        check("{\"size\": 1}", 422, Some("size"));
+        check("[1, null]", 422, None);
+    }
+
+    #[test]
+    fn input_is_kept_as_it_was_sent() {
+        let sample: Sample = parse_json(b"{\"input\": {\"b\": 1.50,  \"a\": []}}").expect("good JSON");
+        assert_eq!(sample.count, 0);
+        assert_eq!(sample.input.expect("it is there").get(), "{\"b\": 1.50,  \"a\": []}");
+    }
+
+    fn query(text: &str) -> QueryParams {
+        let uri: Uri = format!("/?{text}").parse().expect("a path");
+        let Query(left) = Query::try_from_uri(&uri).expect("a query");
+        QueryParams { left, known: Vec::new() }
+    }
+
+    #[test]
+    fn a_query_is_refused_by_parameter() {
+        assert_eq!(query("limit=5").number("limit", 1, 10).expect("in range"), Some(5));
+        assert_eq!(query("").number("limit", 1, 10).expect("absent"), None);
+        let problem = query("limit=11").number("limit", 1, 10).expect_err("out of range");
+        assert_eq!(problem.detail, "`11` is not a number from 1 to 10");
+        assert!(query("stauts=x").finish().is_err());
+    }
+}

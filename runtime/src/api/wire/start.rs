@@ -1,0 +1,82 @@
+//! The shape of a request to start a run.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::VersionRef;
+use crate::manifest::{InvalidField, RetrySection};
+use crate::retry::RetryPolicy;
+
+/// A retry policy as it is sent. All three fields must be there; that is checked by
+/// [`RetryPolicyBody::to_policy`], which can name the one that is not.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "an object of `max_retries`, `retry_delay_seconds` and `use_exponential_backoff`"
+)]
+pub struct RetryPolicyBody {
+    pub max_retries: Option<u32>,
+    pub retry_delay_seconds: Option<u32>,
+    pub use_exponential_backoff: Option<bool>,
+}
+
+impl RetryPolicyBody {
+    /// The policy, or which field is missing or out of range. Source: R3.
+    pub fn to_policy(&self) -> Result<RetryPolicy, InvalidField> {
+        let missing = |field: &str| InvalidField::new(format!("retry_policy.{field}"), format!("`{field}` is missing"));
+        let section = RetrySection {
+            max_retries: self.max_retries.ok_or_else(|| missing("max_retries"))?,
+            retry_delay_seconds: self.retry_delay_seconds.ok_or_else(|| missing("retry_delay_seconds"))?,
+            use_exponential_backoff: self.use_exponential_backoff.ok_or_else(|| missing("use_exponential_backoff"))?,
+        };
+        section.to_policy().map_err(|e| InvalidField::new(format!("retry_policy.{}", e.field), e.message))
+    }
+}
+
+/// `POST /v1/apps/{app}/runs`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StartRun {
+    /// Without it the active one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<VersionRef>,
+    /// The guest gets the text as it was sent.
+    #[serde(default, deserialize_with = "raw", skip_serializing_if = "Option::is_none")]
+    pub input: Option<Box<RawValue>>,
+    #[serde(default)]
+    pub parameters: BTreeMap<String, String>,
+    /// Without it the app's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_policy: Option<RetryPolicyBody>,
+    /// Tower's clients send it. There is one environment, `default`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+}
+
+/// Keeps a `null`, which is an input too.
+fn raw<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
+    Box::<RawValue>::deserialize(deserializer).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test] // R3
+    fn a_partial_retry_policy_names_what_is_missing() {
+        let partial =
+            RetryPolicyBody { max_retries: Some(1), retry_delay_seconds: None, use_exponential_backoff: None };
+        let error = partial.to_policy().expect_err("two fields are missing");
+        assert_eq!(error.field, "retry_policy.retry_delay_seconds");
+    }
+
+    #[test]
+    fn a_null_input_is_an_input() {
+        let start: StartRun = serde_json::from_str("{\"input\": null}").expect("good JSON");
+        assert_eq!(start.input.expect("it is there").get(), "null");
+        let start: StartRun = serde_json::from_str("{}").expect("good JSON");
+        assert!(start.input.is_none());
+    }
+}

@@ -1,0 +1,191 @@
+//! What can a person type? Data goes to stdout, everything else to stderr; every error says
+//! what, why and what to type next.
+//!
+//! Exit codes: 0 the run exited, 1 something else failed, 2 usage, 3 the run crashed, 4 errored,
+//! 5 was cancelled, 6 not found, 7 not authorised, 10 the server is unreachable.
+
+mod apps;
+mod client;
+mod deploy;
+mod exec;
+mod failure;
+mod follow;
+mod logging;
+mod output;
+mod run;
+mod run_id;
+mod runs;
+mod serve;
+mod stop;
+mod tokens;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use tokio::runtime::Runtime;
+
+use self::client::Client;
+use self::failure::Failure;
+use self::logging::LogFormat;
+use self::output::Output;
+use crate::manifest::Manifest;
+
+/// Where `relume dev` keeps its things, and the other commands find its token.
+const DATA_DIR: &str = ".relume";
+
+/// Upload a WebAssembly component, invoke it, and it finishes.
+#[derive(Debug, Parser)]
+#[command(name = "relume", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+struct Global {
+    /// Print the API's JSON on stdout
+    #[arg(long, global = true)]
+    json: bool,
+    /// Print what apps wrote as it is, control characters included
+    #[arg(long, global = true)]
+    raw: bool,
+    /// The server to ask
+    #[arg(long, global = true, env = "RELUME_URL", default_value = "http://127.0.0.1:7300", value_name = "URL")]
+    server: String,
+    /// The token to show it; without it, the one that `relume dev` left in .relume/token
+    #[arg(long, global = true, env = "RELUME_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    token: Option<String>,
+    /// How to write the program's own log to stderr (RELUME_LOG=debug says more)
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start everything in one process, with an embedded database
+    Dev(serve::Dev),
+    /// Start a server, which takes requests and needs a worker to execute runs
+    Serve(serve::Serve),
+    /// Start a worker, which executes runs
+    Worker(serve::Worker),
+    /// Upload an app
+    Deploy(deploy::Deploy),
+    /// Start a run of an app
+    Run(run::Start),
+    /// Execute a component here, without a server
+    Exec(exec::Exec),
+    /// List, show and cancel runs
+    #[command(subcommand)]
+    Runs(runs::Runs),
+    /// List and show apps
+    #[command(subcommand)]
+    Apps(apps::Apps),
+    /// List, create and revoke tokens
+    #[command(subcommand)]
+    Tokens(tokens::Tokens),
+    /// Print the JSON Schema of relume.toml
+    Schema,
+}
+
+/// Does what was typed.
+pub fn run(cli: Cli) -> ExitCode {
+    let Cli { global, command } = cli;
+    let is_quiet = !matches!(command, Command::Serve(_) | Command::Worker(_));
+    logging::start(global.log_format, is_quiet);
+    let output = Output::new(global.json, global.raw);
+    let result = match Runtime::new() {
+        Ok(runtime) => {
+            let result = runtime.block_on(dispatch(command, global, output));
+            // A read of a terminal may still block a thread.
+            runtime.shutdown_background();
+            result
+        }
+        Err(error) => Err(Failure::new("the program's threads cannot be started").because(error)),
+    };
+    match result {
+        Ok(code) => code,
+        Err(failure) => {
+            failure.print(output);
+            ExitCode::from(failure.exit_code)
+        }
+    }
+}
+
+async fn dispatch(command: Command, global: Global, output: Output) -> Result<ExitCode, Failure> {
+    let client = || Client::new(&global.server, global.token.clone());
+    match command {
+        Command::Dev(dev) => serve::dev(dev, output).await?,
+        Command::Serve(options) => serve::serve(options).await?,
+        Command::Worker(options) => serve::worker(options).await?,
+        Command::Deploy(options) => deploy::deploy(options, &client()?, output).await?,
+        Command::Run(start) => return run::start(start, &client()?, output).await,
+        Command::Exec(options) => return exec::exec(options, output).await,
+        Command::Runs(runs) => return runs::runs(runs, &client()?, output).await,
+        Command::Apps(apps) => apps::apps(apps, &client()?, output).await?,
+        Command::Tokens(tokens) => tokens::tokens(tokens, &client()?, output).await?,
+        Command::Schema => output.data(&format!("{:#}", Manifest::json_schema())),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The input of a run, as `--input` takes it.
+#[derive(Debug, Args)]
+struct Given {
+    /// JSON, @FILE, or - for stdin
+    #[arg(long, short, value_name = "JSON|@FILE|-", allow_hyphen_values = true)]
+    input: Option<String>,
+    /// A variable of the program's environment
+    #[arg(short, long = "parameter", value_name = "NAME=VALUE", value_parser = parse_parameter)]
+    parameters: Vec<(String, String)>,
+}
+
+fn parse_parameter(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
+        _ => Err("write it as NAME=VALUE".into()),
+    }
+}
+
+impl Given {
+    async fn read_input(&self) -> Result<Option<Vec<u8>>, Failure> {
+        let Some(input) = &self.input else { return Ok(None) };
+        let bytes = match input.strip_prefix('@') {
+            Some(path) => tokio::fs::read(path).await.map_err(|e| {
+                let failure = Failure::new(format!("the input file `{path}` cannot be read")).because(e);
+                failure.hint("write it as @FILE, or - for stdin").usage()
+            })?,
+            None if input == "-" => {
+                let mut bytes = Vec::new();
+                let mut stdin = tokio::io::stdin();
+                let read = tokio::io::AsyncReadExt::read_to_end(&mut stdin, &mut bytes).await;
+                read.map_err(|e| Failure::new("stdin cannot be read").because(e))?;
+                bytes
+            }
+            None => input.clone().into_bytes(),
+        };
+        Ok(Some(bytes))
+    }
+}
+
+/// The data folder, for the commands that keep something.
+#[derive(Debug, Args)]
+struct DataDir {
+    /// Where to keep the database, the token and compiled apps
+    #[arg(long, default_value = DATA_DIR, value_name = "FOLDER")]
+    data_dir: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_commands_fit_together() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,42 @@
+//! How is a run named? `greet#7`, or its two words.
+
+use std::fmt;
+
+use super::failure::Failure;
+use crate::manifest::check_app_name;
+
+/// A run as people name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunId {
+    pub app: String,
+    pub number: i64,
+}
+
+impl RunId {
+    /// What was typed: `greet#7`, or `greet 7`.
+    pub fn parse(words: &[String]) -> Result<RunId, Failure> {
+        let written = words.join("#");
+        let (app, number) = written.split_once('#').unwrap_or((&written, ""));
+        let wrong = |cause: String| {
+            Failure::new(format!("`{}` is not a run", words.join(" ")))
+                .because(cause)
+                .hint("write it as greet#7")
+                .usage()
+        };
+        check_app_name("app", app).map_err(|e| wrong(e.message))?;
+        let number = number.parse().ok().filter(|number| *number >= 1);
+        let number = number.ok_or_else(|| wrong("a run has a number, from 1".into()))?;
+        Ok(RunId { app: app.into(), number })
+    }
+
+    /// The run's path below `/v1`.
+    pub fn path(&self) -> String {
+        format!("/apps/{}/runs/{}", self.app, self.number)
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{}#{}", self.app, self.number)
+    }
+}

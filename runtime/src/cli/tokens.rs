@@ -1,0 +1,60 @@
+//! `tokens`: list, create, revoke.
+
+use clap::Subcommand;
+use reqwest::Method;
+
+use super::client::Client;
+use super::failure::Failure;
+use super::output::Output;
+use crate::api::wire::{CreateToken, TokenList, TokenOnly};
+
+#[derive(Debug, Subcommand)]
+pub enum Tokens {
+    /// List the tokens
+    List,
+    /// Create a token and print it, once
+    Create {
+        /// What it is for
+        name: String,
+    },
+    /// Revoke a token at once
+    Revoke {
+        /// The token's id, as `tokens list` prints it
+        id: String,
+    },
+}
+
+pub async fn tokens(tokens: Tokens, client: &Client, output: Output) -> Result<(), Failure> {
+    match tokens {
+        Tokens::List => list(client, output).await,
+        Tokens::Create { name } => {
+            let body = CreateToken { name: Some(name) };
+            let answer = client.post::<TokenOnly>("no token was created", "/tokens", &body).await?;
+            let token = answer.body.token;
+            output.data(if output.json { &answer.text } else { token.token.as_deref().unwrap_or_default() });
+            Ok(())
+        }
+        Tokens::Revoke { id } => revoke(&id, client, output).await,
+    }
+}
+
+async fn list(client: &Client, output: Output) -> Result<(), Failure> {
+    let answer = client.get::<TokenList>("the tokens cannot be listed", "/tokens").await?;
+    if output.json {
+        output.data(&answer.text);
+        return Ok(());
+    }
+    let rows = answer.body.tokens.into_iter().map(|token| vec![token.id, token.name, token.created_at]);
+    output.table(&["ID", "NAME", "CREATED"], &rows.collect::<Vec<_>>());
+    Ok(())
+}
+
+async fn revoke(id: &str, client: &Client, output: Output) -> Result<(), Failure> {
+    let what = "no token was revoked";
+    if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return Err(Failure::new(what).because("that is not the id of a token").hint("`relume tokens list`").usage());
+    }
+    client.send(what, client.request(Method::DELETE, &format!("/tokens/{id}"))?).await?;
+    output.note(&format!("{id} is revoked"));
+    Ok(())
+}
