@@ -1,0 +1,8 @@
+//! What the black-box tests share: the programs they run, the world those programs talk to, and Relume itself.
+
+pub mod guests;
+pub mod node;
+pub mod postgres;
+pub mod process;
+pub mod server;
+pub mod shop;

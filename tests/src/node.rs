@@ -1,0 +1,186 @@
+//! Relume without its processes: a real store, and workers in this process when a test asks for them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use relume::manifest::Manifest;
+use relume::run::Failure;
+use relume::sandbox::Sandbox;
+use relume::store::{self, Attempt, JournalEntry, LogFilter, LogLine, NewRun, Run, Store, Upload};
+use relume::worker::{Shutdown, WorkerOptions, work};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::guests;
+use crate::postgres::Postgres;
+
+/// How long a run may take before a test gives up on it.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A store with apps in it.
+pub struct Node {
+    pub store: Arc<dyn Store>,
+    /// Names the database, for processes that use it too.
+    pub url: String,
+    _folder: Option<TempDir>,
+}
+
+/// A run that is final, and all that is kept of it.
+#[derive(Debug)]
+pub struct Finished {
+    pub run: Run,
+    pub attempts: Vec<Attempt>,
+    pub journal: Vec<JournalEntry>,
+    pub log: Vec<LogLine>,
+    pub output: Option<serde_json::Value>,
+}
+
+impl Finished {
+    /// The failure of a run that failed.
+    pub fn failure(&self) -> &Failure {
+        self.run.failure.as_ref().expect("the run failed")
+    }
+
+    /// `crashed fuel`, `exited`: the verdict in two words.
+    pub fn verdict(&self) -> String {
+        match &self.run.failure {
+            Some(failure) => format!("{} {}", self.run.status.as_str(), failure.kind.as_str()),
+            None => self.run.status.as_str().to_owned(),
+        }
+    }
+
+    /// What the program printed.
+    pub fn lines(&self) -> Vec<&str> {
+        let program = self.log.iter().filter(|line| line.channel == store::Channel::Program);
+        program.map(|line| line.content.as_str()).collect()
+    }
+}
+
+impl Node {
+    /// On SQLite, in a folder of its own.
+    pub async fn sqlite() -> Node {
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = format!("sqlite:{}", folder.path().join("relume.db").display());
+        Node::open(url, Some(folder)).await
+    }
+
+    /// On a database of its own in the shared PostgreSQL.
+    pub async fn postgres() -> Node {
+        Node::open(Postgres::shared().database(), None).await
+    }
+
+    /// On the database that `url` names.
+    pub async fn at(url: String) -> Node {
+        Node::open(url, None).await
+    }
+
+    async fn open(url: String, folder: Option<TempDir>) -> Node {
+        let store = store::open(&url).await.expect("the database is there");
+        Node { store, url, _folder: folder }
+    }
+
+    /// Deploys a guest as the app of its name, with hyphens. `manifest` is the text of a `relume.toml`.
+    pub async fn deploy(&self, guest: &str, manifest: &str) -> String {
+        let app = guest.replace('_', "-");
+        let manifest = Manifest::parse(manifest).expect("the test's manifest is right");
+        let component = std::fs::read(guests::path(guest)).expect("it was built");
+        let inspection = sandbox().inspect(component.clone()).await.expect("the guest is an app");
+        let policy = manifest.retry.map(|retry| retry.to_policy().expect("in range"));
+        let upload = Upload { digest: inspection.digest, component, settings: manifest.settings(), policy };
+        self.store.create_app(&app).await.expect("a new app");
+        self.store.add_version(&app, upload).await.expect("a new version");
+        app
+    }
+
+    /// Starts a run of `app`.
+    pub async fn start(&self, app: &str, input: serde_json::Value, parameters: &[(&str, &str)]) -> Run {
+        let parameters: BTreeMap<_, _> = parameters.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let input = if input.is_null() { vec![] } else { input.to_string().into_bytes() };
+        let new = NewRun { app: app.to_owned(), input, parameters, ..NewRun::default() };
+        self.store.start_run(new).await.expect("the run starts")
+    }
+
+    /// Waits until `condition` says so of the run.
+    pub async fn wait_until(&self, run: &Run, condition: impl Fn(&Run) -> bool) -> Run {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            // The database may be down for a while in a test.
+            if let Ok(now) = self.store.find_run(&run.app, run.number).await {
+                if condition(&now) {
+                    return now;
+                }
+                assert!(Instant::now() < deadline, "the run is still {now:?}");
+            }
+            assert!(Instant::now() < deadline, "the database is away");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Waits until the run is final.
+    pub async fn finished(&self, run: &Run) -> Finished {
+        let run = self.wait_until(run, |run| !run.status.is_active()).await;
+        let filter = LogFilter { limit: 1_000_000, ..LogFilter::default() };
+        let output = self.store.load_run_io(run.run_id).await.expect("its payloads").output;
+        Finished {
+            attempts: self.store.list_attempts(run.run_id).await.expect("its attempts"),
+            journal: self.store.load_journal(run.run_id).await.expect("its journal"),
+            log: self.store.list_logs(run.run_id, filter).await.expect("its log"),
+            output: output.map(|json| serde_json::from_slice(&json).expect("the output is JSON")),
+            run,
+        }
+    }
+
+    /// Deploys a guest, runs it once and waits for its end. A worker has to be there.
+    pub async fn run_guest(&self, guest: &str, manifest: &str, input: serde_json::Value) -> Finished {
+        let app = self.deploy(guest, manifest).await;
+        let run = self.start(&app, input, &[]).await;
+        self.finished(&run).await
+    }
+
+    /// Starts a worker in this process, with four slots.
+    pub fn worker(&self) -> Worker {
+        let shutdown = Shutdown::new();
+        let options = WorkerOptions { name: "test".to_owned(), slots: 4, lease: Duration::from_secs(15) };
+        let task = tokio::spawn(work(self.store.clone(), sandbox(), options, shutdown.clone()));
+        Worker { shutdown, task }
+    }
+}
+
+/// A worker in this process. Dropped, it stops.
+pub struct Worker {
+    shutdown: Shutdown,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Worker {
+    /// Tells the worker to drain: no new step begins from now on.
+    pub fn start_draining(&self) {
+        self.shutdown.drain();
+    }
+
+    /// Drains the worker and waits for its end.
+    pub async fn drain(mut self) {
+        self.start_draining();
+        (&mut self.task).await.expect("the worker does not panic").expect("it ends well");
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.shutdown.stop();
+    }
+}
+
+/// The sandbox of this process; what it compiles stays for later ones.
+pub fn sandbox() -> Sandbox {
+    static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| Sandbox::new(&compiled()).expect("a sandbox"));
+    SANDBOX.clone()
+}
+
+/// Where compiled guests are kept.
+pub fn compiled() -> PathBuf {
+    guests::workspace().join("target/tmp/compiled")
+}
