@@ -43,6 +43,8 @@ pub fn reach(name: &'static str) {
     let Some(armed) = ARMED.as_ref() else { return };
     if armed.name == name && armed.passes_left.fetch_sub(1, Ordering::SeqCst) == 1 {
         let _ = kill_process(getpid(), armed.signal);
+        // Another thread may be the first to get the signal: this one must not go on meanwhile.
+        std::thread::sleep(std::time::Duration::from_millis(100));
     }
 }
 
