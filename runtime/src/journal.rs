@@ -134,11 +134,6 @@ impl Journal {
         self.met < self.recorded.len()
     }
 
-    /// How many entries were recorded before this execution.
-    pub fn recorded_len(&self) -> usize {
-        self.recorded.len()
-    }
-
     /// Begins the step `name`: answers it from the record, or says that it is to be executed.
     pub fn begin(&mut self, name: String) -> Result<Begun, JournalError> {
         if name.is_empty() || name.len() > MAX_NAME_BYTES {

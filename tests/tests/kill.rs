@@ -19,6 +19,14 @@ async fn an_order(shop: &Shop, node: &Node) -> Run {
     node.start("order-pipeline", order, &[("SHOP_URL", &shop.url())]).await
 }
 
+/// A worker whose run has come to `step`, and waits there for the shop's answer.
+async fn a_worker_held_at(step: &str, shop: &Shop, node: &Node) -> Process {
+    shop.hold(step);
+    let worker = Process::worker(&node.url, 15, &[]);
+    shop.wait_for_call(step).await;
+    worker
+}
+
 /// How often the shop was asked for each step that the journal holds.
 fn calls_of(journal: &[JournalEntry], shop: &Shop) -> BTreeMap<String, usize> {
     journal.iter().map(|entry| (entry.name.clone(), shop.calls(&entry.name))).collect()
@@ -126,9 +134,7 @@ async fn a_run_survives_the_death_of_postgres() {
     let mut postgres = Postgres::start();
     let node = Node::at(postgres.database()).await;
     let run = an_order(&shop, &node).await;
-    shop.hold("ship");
-    let worker = Process::worker(&node.url, 15, &[]);
-    shop.wait_for_call("ship").await;
+    let worker = a_worker_held_at("ship", &shop, &node).await;
     postgres.kill();
     shop.release("ship");
     worker.wait_for_line("the database cannot be reached");
@@ -143,9 +149,7 @@ async fn a_run_survives_the_loss_of_every_connection() {
     let shop = Shop::start();
     let node = Node::postgres().await;
     let run = an_order(&shop, &node).await;
-    shop.hold("ship");
-    let _worker = Process::worker(&node.url, 15, &[]);
-    shop.wait_for_call("ship").await;
+    let _worker = a_worker_held_at("ship", &shop, &node).await;
     let database = node.url.rsplit('/').next().expect("a name").to_owned();
     let terminate =
         format!("select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = '{database}'");
@@ -161,9 +165,7 @@ async fn a_drained_worker_hands_its_run_on_after_the_step_under_way() {
     let shop = Shop::start();
     let node = Node::postgres().await;
     let run = an_order(&shop, &node).await;
-    shop.hold("pack");
-    let mut first = Process::worker(&node.url, 15, &[]);
-    shop.wait_for_call("pack").await;
+    let mut first = a_worker_held_at("pack", &shop, &node).await;
     first.signal(Signal::TERM);
     first.wait_for_line("draining");
     shop.release("pack");
@@ -179,9 +181,7 @@ async fn a_second_signal_stops_a_worker_at_once() {
     let shop = Shop::start();
     let node = Node::postgres().await;
     let run = an_order(&shop, &node).await;
-    shop.hold("pack");
-    let mut first = Process::worker(&node.url, 15, &[]);
-    shop.wait_for_call("pack").await;
+    let mut first = a_worker_held_at("pack", &shop, &node).await;
     first.signal(Signal::TERM);
     first.wait_for_line("draining");
     first.signal(Signal::TERM);
