@@ -20,7 +20,9 @@ with target as materialized (
         active_version = coalesce(t.same_version, t.last_version + 1),
         max_retries = coalesce($5, a.max_retries),
         retry_delay_ms = coalesce($6, a.retry_delay_ms),
-        exponential = coalesce($7, a.exponential)
+        exponential = coalesce($7, a.exponential),
+        revision = a.revision + 1,
+        updated_at = now_ms()
     from target t where a.name = t.name
 ), added as (
     insert into versions (app, version, digest, size_bytes, settings, created_at)

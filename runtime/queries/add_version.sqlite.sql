@@ -18,7 +18,9 @@ set last_version = (select max(version) from versions where app = $1),
     active_version = (select max(version) from versions where app = $1),
     max_retries = coalesce($5, max_retries),
     retry_delay_ms = coalesce($6, retry_delay_ms),
-    exponential = coalesce($7, exponential)
+    exponential = coalesce($7, exponential),
+    revision = revision + 1,
+    updated_at = now_ms()
 where name = $1;
 
 select v.app, v.version, v.digest, v.size_bytes, v.settings, v.created_at

@@ -1,5 +1,5 @@
 -- Cancels the run number $2 of app $1 if it is active: takes it from its worker and ends its open
--- attempt. Returns the run; no row if there is none or it is final.
+-- attempt; an attempt that was awaited counts no more. Returns the run; no row if there is none or it is final.
 -- A claim that commits while this waits for the run opens an attempt that this statement cannot
 -- see; an insert with `on conflict` finds it nevertheless.
 with target as materialized (
@@ -14,7 +14,7 @@ with target as materialized (
     on conflict (run_id, seq) do update set status = excluded.status, ended_at = excluded.ended_at
 )
 update runs r
-set status = 'cancelled', ended_at = now, worker_id = null, available_at = null, fence = fence + 1
-from target t, moment where r.run_id = t.run_id
-returning r.run_id, r.app, r.number, r.version, r.status, r.num_attempts, r.max_retries, r.retry_delay_ms, r.exponential,
-    r.created_at, r.started_at, r.ended_at
+set status = 'cancelled', num_attempts = case when r.status = 'retrying' then r.num_attempts - 1 else r.num_attempts end,
+    ended_at = now, worker_id = null, available_at = null, pending_until = null, fence = fence + 1
+from moment where r.run_id = (select run_id from target)
+returning r.run_id

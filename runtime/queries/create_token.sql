@@ -1,4 +1,5 @@
--- Keeps the token with public id $1, name $2 and secret hash $3. A taken id violates the primary
--- key.
-insert into tokens (token_id, name, secret_hash, created_at) values ($1, $2, $3, now_ms())
-returning token_id, name, secret_hash, created_at
+-- Keeps the token with public id $1, name $2, secret hash $3 and scopes $4, valid for $5 milliseconds unless null. A taken
+-- id violates the primary key.
+insert into tokens (token_id, name, secret_hash, scopes, created_at, expires_at)
+values ($1, $2, $3, $4, now_ms(), now_ms() + $5)
+returning token_id, name, secret_hash, scopes, created_at, expires_at

@@ -1,26 +1,34 @@
--- Ends the attempt of run $1, held under fence $2. The run's status becomes $3; it waits $4
--- milliseconds from the attempt's end for its next attempt or, if $4 is null, is over. With $5
--- the journal's last entry goes if it is a failure. The attempt's status becomes $6, with exit
--- code $7, failure $8, $9, $10 (kind, message, backtrace), fuel $11, memory $12. The run's
--- output becomes $13 unless null. No row, and no change, if the run was taken away.
+-- Ends the attempt of run $1, held under fence $2, with status $3, exit code $4, failure $5, $6, $7 (kind, message,
+-- backtrace), fuel $8, memory $9. The run waits $10 milliseconds from the attempt's end for its next attempt, and with $11
+-- the journal's last entry goes if it is a failure. If $10 is null the run ends as the attempt did, because of $12; so it
+-- does if the app is disabled. The run's output becomes $13 unless null. Returns whether it waits; no row, and no change,
+-- if the run was taken away.
 with held as materialized (
-    select run_id, num_attempts from runs where run_id = $1 and fence = $2 and worker_id is not null
-    for update
+    select r.run_id, r.num_attempts, $10::bigint is not null and not a.disabled as is_retried,
+        case when $10::bigint is not null and a.disabled then 'app_disabled' else $12 end as ended_because
+    from runs r join apps a on a.name = r.app
+    where r.run_id = $1 and r.fence = $2 and r.worker_id is not null
+    for update of r
 ), moment as materialized (
     select now_ms() as now from held
 ), ended as (
     update attempts a
-    set status = $6, ended_at = now, exit_code = $7, failure_kind = $8, failure_message = $9, failure_backtrace = $10,
-        fuel_used = $11, peak_memory_bytes = $12
-    from held, moment where a.run_id = held.run_id and a.seq = held.num_attempts
+    set status = $3, ended_at = now, exit_code = $4, failure_kind = $5, failure_message = $6, failure_backtrace = $7,
+        fuel_used = $8, peak_memory_bytes = $9
+    from held, moment where a.run_id = $1 and a.seq = held.num_attempts
 ), forgotten as (
     delete from journal j using held
-    where $5 and j.run_id = held.run_id and j.failed and j.seq = (select max(seq) from journal where run_id = $1)
+    where $11 and held.is_retried and j.run_id = $1 and j.failed
+        and j.seq = (select max(seq) from journal where run_id = $1)
 ), answered as (
-    update run_io io set output = $13 from held where $13 is not null and io.run_id = held.run_id
+    update run_io io set output = $13 from held where $13 is not null and io.run_id = $1
 )
 update runs r
-set status = $3, num_attempts = case when $4 is null then r.num_attempts else r.num_attempts + 1 end,
-    available_at = now + $4, ended_at = case when $4 is null then now end, worker_id = null, fence = r.fence + 1
-from held, moment where r.run_id = held.run_id
-returning r.run_id
+set status = case when is_retried then 'retrying' else $3 end,
+    num_attempts = case when is_retried then r.num_attempts + 1 else r.num_attempts end,
+    available_at = case when is_retried then now + $10 end,
+    ended_at = case when is_retried then null else now end,
+    ended_because = case when is_retried then null else held.ended_because end,
+    worker_id = null, fence = r.fence + 1
+from held, moment where r.run_id = $1
+returning is_retried

@@ -1,20 +1,36 @@
--- Starts run $1 of app $2, of version $3 or, if that is null, the active one, with input $4 and
--- parameters $5, under the policy $6, $7, $8 (retries, delay, backoff) or the app's where null.
--- Returns the run; no row if the app or the version does not exist.
--- The app's row is locked until the commit, which is what makes the numbers gapless.
-with numbered as (
+-- Starts run $1 of app $2, of version $3 or, if that is null, the active one, with input $4 and parameters $5, under the
+-- policy $6, $7, $8 (retries, delay, backoff) or the app's where null, with the timeouts $9 (pending) and $10 (running)
+-- in seconds or the app's, at the moment $11 or now, asked for by $12. With key $13, of a request of hash $14, it starts
+-- only if no run was started with that key. Returns the run; no row if the key was used, if the app or the version does
+-- not exist, or if the app is disabled.
+-- The app's row is locked until the commit, which is what makes the numbers gapless and keys unique.
+with target as materialized (
+    select a.name, v.version, now_ms() as now
+    from apps a join versions v on v.app = a.name and v.version = coalesce($3, a.active_version)
+    where a.name = $2 and not a.disabled
+    for update of a
+), keyed as (
+    insert into start_keys (app, key, request_hash, run_id, created_at)
+    select name, $13, $14, $1, now from target where $13 is not null
+    on conflict do nothing
+    returning run_id
+), numbered as (
     update apps a set last_run_number = a.last_run_number + 1
-    from versions v
-    where a.name = $2 and v.app = a.name and v.version = coalesce($3, a.active_version)
-    returning a.name, a.last_run_number, v.version, a.max_retries, a.retry_delay_ms, a.exponential, now_ms() as now
+    from target t
+    where a.name = t.name and ($13 is null or exists (select 1 from keyed))
+    returning a.name, a.last_run_number, t.version, t.now, coalesce($6, a.max_retries) as max_retries,
+        coalesce($7, a.retry_delay_ms) as retry_delay_ms, coalesce($8, a.exponential) as exponential,
+        coalesce($9, a.pending_timeout_s) as pending_timeout_s, coalesce($10, a.running_timeout_s) as running_timeout_s,
+        greatest($11, t.now) as due
 ), run as (
     insert into runs (run_id, app, number, version, status, num_attempts, max_retries, retry_delay_ms, exponential,
-        available_at, created_at)
-    select $1, name, last_run_number, version, 'pending', 1, coalesce($6, max_retries),
-        coalesce($7, retry_delay_ms), coalesce($8, exponential), now, now
+        available_at, created_at, scheduled_at, pending_until, running_timeout_s, initiator)
+    select $1, name, last_run_number, version, case when due > now then 'scheduled' else 'pending' end, 1, max_retries,
+        retry_delay_ms, exponential, due, now, $11, due + pending_timeout_s * 1000::bigint, running_timeout_s, $12
     from numbered
     returning run_id, app, number, version, status, num_attempts, max_retries, retry_delay_ms, exponential, created_at,
-        started_at, ended_at
+        coalesce(scheduled_at, created_at) as scheduled_at, starting_at, started_at, ended_at, ended_because,
+        pending_until, running_timeout_s, initiator, schedule_id, $5 as parameters
 ), io as (
     insert into run_io (run_id, input, parameters) select run_id, $4, $5 from run
 )

@@ -1,12 +1,22 @@
--- Starts run $1 of app $2, of version $3 or, if that is null, the active one, with input $4 and
--- parameters $5, under the policy $6, $7, $8 (retries, delay, backoff) or the app's where null.
--- Returns the run; no row if the app or the version does not exist.
+-- Starts run $1 of app $2, of version $3 or, if that is null, the active one, with input $4 and parameters $5, under the
+-- policy $6, $7, $8 (retries, delay, backoff) or the app's where null, with the timeouts $9 (pending) and $10 (running)
+-- in seconds or the app's, at the moment $11 or now, asked for by $12. With key $13, of a request of hash $14, it starts
+-- only if no run was started with that key. Returns the run; no row if the key was used, if the app or the version does
+-- not exist, or if the app is disabled.
 insert into runs (run_id, app, number, version, status, num_attempts, max_retries, retry_delay_ms, exponential,
-    available_at, created_at)
-select $1, a.name, a.last_run_number + 1, v.version, 'pending', 1, coalesce($6, a.max_retries),
-    coalesce($7, a.retry_delay_ms), coalesce($8, a.exponential), now_ms(), now_ms()
-from apps a join versions v on v.app = a.name and v.version = coalesce($3, a.active_version)
-where a.name = $2;
+    available_at, created_at, scheduled_at, pending_until, running_timeout_s, initiator)
+select $1, a.name, a.last_run_number + 1, v.version, iif(coalesce($11, 0) > n.now, 'scheduled', 'pending'), 1,
+    coalesce($6, a.max_retries), coalesce($7, a.retry_delay_ms), coalesce($8, a.exponential),
+    max(coalesce($11, 0), n.now), n.now, $11,
+    max(coalesce($11, 0), n.now) + coalesce($9, a.pending_timeout_s) * 1000, coalesce($10, a.running_timeout_s), $12
+from apps a
+join versions v on v.app = a.name and v.version = coalesce($3, a.active_version)
+join (select now_ms() as now) n
+where a.name = $2 and not a.disabled
+    and ($13 is null or not exists (select 1 from start_keys k where k.app = $2 and k.key = $13));
+
+insert into start_keys (app, key, request_hash, run_id, created_at)
+select app, $13, $14, run_id, created_at from runs where run_id = $1 and $13 is not null;
 
 update apps set last_run_number = last_run_number + 1 where name = (select app from runs where run_id = $1);
 

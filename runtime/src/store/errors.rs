@@ -50,6 +50,11 @@ pub(super) fn is_taken(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|error| error.is_unique_violation())
 }
 
+/// Whether the error is a row that refers to one that was deleted meanwhile.
+pub(super) fn is_orphan(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.is_foreign_key_violation())
+}
+
 /// What is on disk makes no sense.
 pub(super) fn senseless(what: &str) -> StoreError {
     StoreError::Fault(anyhow::anyhow!("{what} in the database makes no sense"))

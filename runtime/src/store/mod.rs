@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use uuid::Uuid;
 
 pub use self::model::*;
@@ -33,6 +34,12 @@ pub enum StoreError {
     /// It exists already, or is in a state that does not allow this.
     #[error("{0}")]
     Conflict(String),
+    /// It was changed since the caller looked: nothing was written.
+    #[error("{0} was changed meanwhile")]
+    Outdated(String),
+    /// The key was used for another request: nothing was written.
+    #[error("the idempotency key was used for another request")]
+    KeyReused,
     /// The run was taken away from this worker: nothing was written.
     #[error("the run was taken away from this worker")]
     LeaseLost,
@@ -48,18 +55,32 @@ pub enum StoreError {
 /// Short for this module.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
-/// Everything that is kept. Each method is one statement (or one transaction, on SQLite) and
-/// can be dropped at any await without harm.
+/// Everything that is kept. Each method of the traits below is one statement (or one transaction,
+/// on SQLite), unless it says otherwise, and can be dropped at any await without harm.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
-    // --- Apps and versions ---
+pub trait Store: Apps + Runs + Work + Schedules + Keys + 'static {
+    /// Whether the database answers.
+    async fn ping(&self) -> Result<()>;
+    /// Now, by the database's clock.
+    async fn now(&self) -> Result<Timestamp>;
+}
 
+/// Apps and their versions.
+#[async_trait]
+pub trait Apps: Send + Sync {
     /// Creates an app without a version. [`StoreError::Conflict`] if the name is taken.
-    async fn create_app(&self, name: &str) -> Result<App>;
+    async fn create_app(&self, name: &str, description: &str) -> Result<App>;
     /// [`StoreError::NotFound`] if there is none.
     async fn find_app(&self, name: &str) -> Result<App>;
-    /// All apps by name.
-    async fn list_apps(&self) -> Result<Vec<App>>;
+    async fn list_apps(&self, filter: &AppFilter) -> Result<Vec<App>>;
+    /// How many apps the filter lets through; its limit and offset do not count.
+    async fn count_apps(&self, filter: &AppFilter) -> Result<u64>;
+    /// Changes an app if `revision` is still its own, or is not given. [`StoreError::Outdated`] if
+    /// it is another. Runs that were started keep what they were started with.
+    async fn update_app(&self, name: &str, revision: Option<i64>, change: AppChange) -> Result<App>;
+    /// Deletes an app with its versions, schedules and runs; see [`Apps::update_app`] for
+    /// `revision`. [`StoreError::Conflict`] while one of its runs is active.
+    async fn delete_app(&self, name: &str, revision: Option<i64>) -> Result<()>;
     /// Stores an upload and makes it the app's active version; sets the app's retry policy if
     /// the upload brings one. The same upload as the active version changes nothing and
     /// returns that version.
@@ -68,39 +89,54 @@ pub trait Store: Send + Sync + 'static {
     async fn list_versions(&self, app: &str) -> Result<Vec<Version>>;
     /// The component with this digest.
     async fn load_artifact(&self, digest: &str) -> Result<Vec<u8>>;
+}
 
-    // --- Runs, as a caller sees them ---
-
-    /// Starts a run of `new.app`: committed as `pending` when this returns. Wakes a worker.
-    /// [`StoreError::NotFound`] for the app or the version, [`StoreError::Conflict`] if the app
-    /// has no version yet.
-    async fn start_run(&self, new: NewRun) -> Result<Run>;
+/// Runs, as a caller sees them.
+#[async_trait]
+pub trait Runs: Send + Sync {
+    /// Starts a run of `new.app`: committed as `pending` or `scheduled` when this returns. Wakes a
+    /// worker. A key that was used before starts nothing and returns the run it started, or is a
+    /// [`StoreError::KeyReused`] if the request was another. [`StoreError::NotFound`] for the app or
+    /// the version, [`StoreError::Conflict`] if the app is disabled or has no version yet.
+    async fn start_run(&self, new: NewRun) -> Result<Started>;
     /// The run `app#number`.
     async fn find_run(&self, app: &str, number: i64) -> Result<Run>;
     /// Runs, newest first.
-    async fn list_runs(&self, filter: RunFilter) -> Result<Vec<Run>>;
+    async fn list_runs(&self, filter: &RunFilter) -> Result<Vec<Run>>;
+    /// How many runs the filter lets through; its limit, offset and `before` do not count.
+    async fn count_runs(&self, filter: &RunFilter) -> Result<u64>;
     /// A run's ended and running attempts, by `seq`.
     async fn list_attempts(&self, run_id: Uuid) -> Result<Vec<Attempt>>;
-    /// A run's input, parameters and output.
+    /// A run's input and output.
     async fn load_run_io(&self, run_id: Uuid) -> Result<RunIo>;
     /// Cancels an active run: one conditional write that takes it from its worker and ends its
     /// open attempt. [`StoreError::Conflict`] if the run is final already. Wakes the workers.
     /// Source: R12.
     async fn cancel_run(&self, app: &str, number: i64) -> Result<Run>;
+    /// Who could take the run, and who stands before it.
+    async fn describe_queue(&self, run_id: Uuid) -> Result<Queue>;
+    /// Cancels the runs for which no worker came in time. Returns how many.
+    async fn expire_pending_runs(&self) -> Result<u64>;
+}
 
-    // --- What a worker does ---
-
+/// What a worker does: sessions, claims, the journal and the logs.
+#[async_trait]
+pub trait Work: Send + Sync {
     /// Opens a session: until it ends, runs claimed under its id are this worker's. The session
     /// is lost `lease` after its last renewal, and at once when the process or its connection
     /// dies.
-    async fn open_session(&self, name: &str, lease: Duration) -> Result<WorkerSession>;
+    async fn open_session(&self, name: &str, slots: u32, lease: Duration) -> Result<WorkerSession>;
     /// Renews the session for another lease; [`StoreError::LeaseLost`] if it was lost meanwhile.
     async fn renew_session(&self, session: &WorkerSession) -> Result<()>;
     /// Ends the session; runs it still holds are given back.
     async fn close_session(&self, session: &WorkerSession) -> Result<()>;
     /// Hands up to `limit` due runs, those that have waited longest, to the session's worker,
-    /// and opens or goes on with their attempts. None if the session is lost.
-    async fn claim_runs(&self, session: &WorkerSession, limit: u32) -> Result<Vec<Assignment>>;
+    /// and opens or goes on with their attempts. None if the session is lost. A run whose code is
+    /// not among the digests in `loaded` becomes `starting`, the others `running`. A due retry of a
+    /// disabled app is not handed out: its run ends as its last attempt did. Source: R1, R8.
+    async fn claim_runs(&self, session: &WorkerSession, limit: u32, loaded: &[String]) -> Result<Vec<Assignment>>;
+    /// The code of a `starting` run is ready.
+    async fn begin_running(&self, lease: Lease) -> Result<()>;
     /// The leases the database thinks this session holds. For the worker to compare with what
     /// it executes: a run it does not find here was taken away; a run it does not know was
     /// claimed in an answer that got lost.
@@ -108,7 +144,8 @@ pub trait Store: Send + Sync + 'static {
     /// Gives a run back unfinished: another worker goes on with the same attempt at once.
     async fn give_back(&self, lease: Lease) -> Result<()>;
     /// Writes what follows from the end of an attempt: the attempt's row, the run's, its output
-    /// and, if asked, the removal of the last failed step. Ends the lease.
+    /// and, if asked, the removal of the last failed step. Ends the lease. A retry of a disabled app
+    /// does not happen: the run ends. Source: R6, R8.
     async fn settle_run(&self, lease: Lease, settlement: Settlement) -> Result<()>;
     /// Takes the runs away from workers whose session is lost, so that others go on with them.
     /// Returns how many. Any number of processes may call this.
@@ -118,9 +155,6 @@ pub trait Store: Send + Sync + 'static {
     /// Waits until something may have become due: a hint, which may be missed or be wrong. It
     /// wakes one who waits in each process; without one it is kept for the next.
     async fn wait_for_hint(&self);
-
-    // --- The journal and the logs ---
-
     /// The journal of a run, by `seq`.
     async fn load_journal(&self, run_id: Uuid) -> Result<Vec<JournalEntry>>;
     /// Appends entries of any runs under their leases in one commit. The answer says of each,
@@ -132,20 +166,73 @@ pub trait Store: Send + Sync + 'static {
     async fn append_logs(&self, lines: &[(Lease, LogLine)]) -> Result<u64>;
     /// A run's log lines by `line_num`, from after `filter.after_line`.
     async fn list_logs(&self, run_id: Uuid, filter: LogFilter) -> Result<Vec<LogLine>>;
+}
 
-    // --- Tokens ---
+/// Schedules and their ticks. Source: R45.
+#[async_trait]
+pub trait Schedules: Send + Sync {
+    /// [`StoreError::NotFound`] for the app, [`StoreError::Conflict`] if the name is taken.
+    async fn create_schedule(
+        &self,
+        app: &str,
+        name: &str,
+        settings: &ScheduleSettings,
+        next_tick_at: Timestamp,
+    ) -> Result<Schedule>;
+    /// The schedule with this id, or of this name.
+    async fn find_schedule(&self, id_or_name: &str) -> Result<Schedule>;
+    /// Schedules by name, of one app unless `None`.
+    async fn list_schedules(&self, app: Option<&str>, limit: u32, offset: u32) -> Result<Vec<Schedule>>;
+    /// How many there are.
+    async fn count_schedules(&self, app: Option<&str>) -> Result<u64>;
+    /// Changes a schedule as a whole. [`StoreError::Conflict`] if the name is taken.
+    async fn update_schedule(
+        &self,
+        schedule_id: Uuid,
+        name: &str,
+        settings: &ScheduleSettings,
+        next_tick_at: Timestamp,
+    ) -> Result<Schedule>;
+    /// Its runs stay.
+    async fn delete_schedule(&self, schedule_id: Uuid) -> Result<()>;
+    /// How long until a tick is due: `None` without an active schedule.
+    async fn next_tick_in(&self) -> Result<Option<Duration>>;
+    /// The active schedules whose tick is due.
+    async fn list_due_schedules(&self) -> Result<Vec<Schedule>>;
+    /// Starts the run of the tick that `schedule` waits for, and sets the tick after it. `false` if
+    /// there is nothing to start: another server did, the app is disabled or has no version, or a
+    /// run of an earlier tick is active and overlaps are skipped. Any number of processes may call
+    /// this; one of them starts the run. Wakes a worker.
+    async fn fire_schedule(&self, schedule: &Schedule, next_tick_at: Timestamp) -> Result<bool>;
+}
 
+/// Tokens and secrets.
+#[async_trait]
+pub trait Keys: Send + Sync {
     /// Keeps a token, of which only the hash is known here.
     async fn create_token(&self, token: NewToken) -> Result<Token>;
-    /// The hash and the token behind a public id; [`StoreError::NotFound`] if it is revoked.
+    /// The hash and the token behind a public id; [`StoreError::NotFound`] if it is revoked or has
+    /// expired.
     async fn find_token(&self, token_id: &str) -> Result<(Vec<u8>, Token)>;
-    /// All tokens that are not revoked.
+    /// All tokens that are not revoked, expired ones too.
     async fn list_tokens(&self) -> Result<Vec<Token>>;
     /// Revokes a token at once.
     async fn revoke_token(&self, token_id: &str) -> Result<()>;
-
-    /// Whether the database answers.
-    async fn ping(&self) -> Result<()>;
+    /// Keeps a secret. [`StoreError::Conflict`] if there is one of that name.
+    async fn create_secret(&self, secret: NewSecret) -> Result<Secret>;
+    /// Replaces a secret.
+    async fn update_secret(&self, secret: NewSecret) -> Result<Secret>;
+    /// Secrets by name, without what they hold.
+    async fn list_secrets(&self, limit: u32, offset: u32) -> Result<Vec<Secret>>;
+    /// How many there are.
+    async fn count_secrets(&self) -> Result<u64>;
+    /// What the secret holds, encrypted.
+    async fn load_secret(&self, name: &str) -> Result<Vec<u8>>;
+    /// Returns what it was.
+    async fn delete_secret(&self, name: &str) -> Result<Secret>;
+    /// The key pair to which clients encrypt secrets, itself encrypted; `candidate` is kept if there
+    /// is none yet, so that all servers have the same.
+    async fn keep_key_pair(&self, candidate: Option<Vec<u8>>) -> Result<Option<Vec<u8>>>;
 }
 
 /// Opens the store that `url` names and brings its schema up to date: `postgres://...`, or

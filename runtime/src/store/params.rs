@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::model::*;
 use super::{Result, StoreError};
 use crate::retry::RetryPolicy;
+use crate::run::Status;
 
 /// A policy in three columns, all null without one.
 #[derive(Default)]
@@ -21,6 +22,43 @@ pub(super) fn policy(policy: Option<RetryPolicy>) -> PolicyParams {
         retry_delay_ms: Some(milliseconds(policy.delay)),
         exponential: Some(policy.exponential),
     }
+}
+
+/// Whole seconds.
+pub(super) fn whole_seconds(length: Duration) -> i32 {
+    length.as_secs().try_into().unwrap_or(i32::MAX)
+}
+
+/// The word for a listing's order.
+pub(super) fn sort(sort: AppSort) -> &'static str {
+    match sort {
+        AppSort::Name => "name",
+        AppSort::CreatedAt => "created_at",
+        AppSort::UpdatedAt => "updated_at",
+        AppSort::MostRecentRun => "most_recent_run",
+    }
+}
+
+/// The word for a listing's selection.
+pub(super) fn only(only: OnlyApps) -> &'static str {
+    match only {
+        OnlyApps::Enabled => "enabled",
+        OnlyApps::Disabled => "disabled",
+        OnlyApps::Running => "running",
+        OnlyApps::Scheduled => "scheduled",
+    }
+}
+
+/// The pattern of texts that contain `part`, for `like` with `\` as the escape.
+pub(super) fn containing(part: &str) -> String {
+    let part = text(part).replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_");
+    format!("%{part}%")
+}
+
+/// Words between commas, one before the first and one behind the last; `None` of nothing.
+pub(super) fn words(statuses: &[Status]) -> Option<String> {
+    let words: Vec<_> = statuses.iter().map(|status| status.as_str()).collect();
+    (!words.is_empty()).then(|| format!(",{},", words.join(",")))
 }
 
 /// A step's result in two columns: the payload, and whether it is a failure's message.

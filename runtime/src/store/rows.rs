@@ -1,7 +1,6 @@
 //! The shapes of rows, and how each becomes what the store returns. A number or word that the
 //! schema would not have let in is a fault.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -12,7 +11,7 @@ use super::errors::senseless;
 use super::model::*;
 use super::{Result, StoreError};
 use crate::retry::RetryPolicy;
-use crate::run::{Failure, FailureKind, Status};
+use crate::run::{EndedBecause, Failure, FailureKind, Status};
 
 /// A row, and what it says.
 pub(super) trait Row {
@@ -71,7 +70,17 @@ pub(super) struct AppRow {
     active_version: Option<i32>,
     #[sqlx(flatten)]
     policy: PolicyColumns,
+    description: String,
+    disabled: bool,
+    pending_timeout_s: Option<i32>,
+    running_timeout_s: Option<i32>,
+    revision: i64,
     created_at: i64,
+    // The answer to a creation is without these: the app has no schedule.
+    #[sqlx(default)]
+    cron: Option<String>,
+    #[sqlx(default)]
+    next_tick_at: Option<i64>,
 }
 
 impl Row for AppRow {
@@ -81,7 +90,15 @@ impl Row for AppRow {
             name: self.name,
             active_version: self.active_version.map(count).transpose()?,
             policy: self.policy.decode()?,
+            description: self.description,
+            disabled: self.disabled,
+            timeouts: Timeouts { pending: seconds(self.pending_timeout_s)?, running: seconds(self.running_timeout_s)? },
+            revision: self.revision,
             created_at: moment(self.created_at)?,
+            next_tick: match (self.cron, self.next_tick_at) {
+                (Some(cron), Some(at)) => Some(Tick { cron, at: moment(at)? }),
+                _ => None,
+            },
         })
     }
 }
@@ -123,7 +140,17 @@ pub(super) struct RunRow {
     created_at: i64,
     started_at: Option<i64>,
     ended_at: Option<i64>,
-    // The answer to a start or a cancellation is without these: the run has none of them.
+    ended_because: Option<String>,
+    scheduled_at: i64,
+    starting_at: Option<i64>,
+    pending_until: Option<i64>,
+    running_timeout_s: Option<i32>,
+    initiator: Option<String>,
+    schedule_id: Option<Uuid>,
+    parameters: String,
+    // The answer to a start is without these: the run has none of them.
+    #[sqlx(default)]
+    schedule_name: Option<String>,
     #[sqlx(default)]
     next_attempt_at: Option<i64>,
     #[sqlx(flatten)]
@@ -147,7 +174,30 @@ impl Row for RunRow {
             started_at: self.started_at.map(moment).transpose()?,
             ended_at: self.ended_at.map(moment).transpose()?,
             next_attempt_at: self.next_attempt_at.map(moment).transpose()?,
+            scheduled_at: moment(self.scheduled_at)?,
+            starting_at: self.starting_at.map(moment).transpose()?,
+            ended_because: self.ended_because.as_deref().map(reason).transpose()?,
+            pending_until: self.pending_until.map(moment).transpose()?,
+            running_timeout: seconds(self.running_timeout_s)?,
+            initiator: self.initiator,
+            parameters: json(&self.parameters)?,
+            schedule: self.schedule_id.map(|schedule_id| ScheduledBy { schedule_id, name: self.schedule_name }),
         })
+    }
+}
+
+/// The run that a key started, and the hash of the request that came with it.
+#[derive(FromRow)]
+pub(super) struct StartRow {
+    #[sqlx(flatten)]
+    run: RunRow,
+    request_hash: Vec<u8>,
+}
+
+impl Row for StartRow {
+    type Value = (Run, Vec<u8>);
+    fn decode(self) -> Result<(Run, Vec<u8>)> {
+        Ok((self.run.decode()?, self.request_hash))
     }
 }
 
@@ -155,7 +205,8 @@ impl Row for RunRow {
 pub(super) struct AttemptRow {
     seq: i32,
     status: String,
-    started_at: i64,
+    starting_at: Option<i64>,
+    started_at: Option<i64>,
     ended_at: Option<i64>,
     #[sqlx(flatten)]
     failure: FailureColumns,
@@ -170,7 +221,8 @@ impl Row for AttemptRow {
         Ok(Attempt {
             seq: count(self.seq)?,
             status: status(&self.status)?,
-            started_at: moment(self.started_at)?,
+            starting_at: self.starting_at.map(moment).transpose()?,
+            started_at: self.started_at.map(moment).transpose()?,
             ended_at: self.ended_at.map(moment).transpose()?,
             exit_code: self.failure.exit_code,
             failure: self.failure.decode()?,
@@ -184,15 +236,13 @@ impl Row for AttemptRow {
 #[derive(FromRow)]
 pub(super) struct RunIoRow {
     input: Vec<u8>,
-    parameters: String,
     output: Option<Vec<u8>>,
 }
 
 impl Row for RunIoRow {
     type Value = RunIo;
     fn decode(self) -> Result<RunIo> {
-        let parameters: BTreeMap<String, String> = json(&self.parameters)?;
-        Ok(RunIo { input: self.input, parameters, output: self.output })
+        Ok(RunIo { input: self.input, output: self.output })
     }
 }
 
@@ -220,6 +270,8 @@ pub(super) struct AssignmentRow {
     settings: String,
     #[sqlx(flatten)]
     policy: PolicyColumns,
+    running_timeout_s: Option<i32>,
+    is_starting: bool,
     num_attempts: i32,
     recoveries: i32,
     input: Vec<u8>,
@@ -238,6 +290,8 @@ impl Row for AssignmentRow {
             digest: self.digest,
             settings: json(&self.settings)?,
             policy: self.policy.decode()?,
+            running_timeout: seconds(self.running_timeout_s)?,
+            is_starting: self.is_starting,
             attempt: count(self.num_attempts)?,
             recoveries: count(self.recoveries)?,
             input: self.input,
@@ -305,14 +359,104 @@ pub(super) struct TokenRow {
     token_id: String,
     name: String,
     secret_hash: Vec<u8>,
+    scopes: String,
     created_at: i64,
+    expires_at: Option<i64>,
 }
 
 impl Row for TokenRow {
     type Value = (Vec<u8>, Token);
     fn decode(self) -> Result<(Vec<u8>, Token)> {
-        let token = Token { token_id: self.token_id, name: self.name, created_at: moment(self.created_at)? };
+        let token = Token {
+            token_id: self.token_id,
+            name: self.name,
+            scopes: self.scopes,
+            created_at: moment(self.created_at)?,
+            expires_at: self.expires_at.map(moment).transpose()?,
+        };
         Ok((self.secret_hash, token))
+    }
+}
+
+#[derive(FromRow)]
+pub(super) struct ScheduleRow {
+    schedule_id: Uuid,
+    name: String,
+    app: String,
+    cron: String,
+    timezone: String,
+    skips_overlap: bool,
+    is_paused: bool,
+    parameters: String,
+    next_tick_at: i64,
+    last_tick_at: Option<i64>,
+    created_at: i64,
+    updated_at: i64,
+    app_is_disabled: bool,
+}
+
+impl Row for ScheduleRow {
+    type Value = Schedule;
+    fn decode(self) -> Result<Schedule> {
+        Ok(Schedule {
+            schedule_id: self.schedule_id,
+            name: self.name,
+            app: self.app,
+            settings: ScheduleSettings {
+                cron: self.cron,
+                timezone: self.timezone,
+                skips_overlap: self.skips_overlap,
+                is_paused: self.is_paused,
+                parameters: json(&self.parameters)?,
+            },
+            app_is_disabled: self.app_is_disabled,
+            created_at: moment(self.created_at)?,
+            updated_at: moment(self.updated_at)?,
+            next_tick_at: moment(self.next_tick_at)?,
+            last_tick_at: self.last_tick_at.map(moment).transpose()?,
+        })
+    }
+}
+
+#[derive(FromRow)]
+pub(super) struct SecretRow {
+    name: String,
+    preview: String,
+    created_at: i64,
+    updated_at: i64,
+}
+
+impl Row for SecretRow {
+    type Value = Secret;
+    fn decode(self) -> Result<Secret> {
+        Ok(Secret {
+            name: self.name,
+            preview: self.preview,
+            created_at: moment(self.created_at)?,
+            updated_at: moment(self.updated_at)?,
+        })
+    }
+}
+
+#[derive(FromRow)]
+pub(super) struct QueueRow {
+    workers: i64,
+    slots: i64,
+    held: i64,
+    ahead: i64,
+    is_held: bool,
+}
+
+impl Row for QueueRow {
+    type Value = Queue;
+    fn decode(self) -> Result<Queue> {
+        Ok(Queue {
+            workers: count(self.workers)?,
+            slots: count(self.slots)?,
+            held: count(self.held)?,
+            ahead: count(self.ahead)?,
+            is_held: self.is_held,
+        })
     }
 }
 
@@ -320,12 +464,20 @@ fn count<T: TryFrom<N>, N>(number: N) -> Result<T> {
     T::try_from(number).map_err(|_| senseless("a number"))
 }
 
-fn moment(milliseconds: i64) -> Result<Timestamp> {
+fn seconds(seconds: Option<i32>) -> Result<Option<Duration>> {
+    seconds.map(|seconds| Ok(Duration::from_secs(count(seconds)?))).transpose()
+}
+
+pub(super) fn moment(milliseconds: i64) -> Result<Timestamp> {
     Timestamp::from_millisecond(milliseconds).map_err(|e| StoreError::Fault(e.into()))
 }
 
 fn status(word: &str) -> Result<Status> {
     Status::from_word(word).ok_or_else(|| senseless("a status"))
+}
+
+fn reason(word: &str) -> Result<EndedBecause> {
+    EndedBecause::from_word(word).ok_or_else(|| senseless("the reason of a run's end"))
 }
 
 fn json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T> {

@@ -63,16 +63,20 @@ macro_rules! statements {
 
 statements! {
     one text {
-        create_app find_app list_apps list_versions load_artifact
-        find_run list_runs list_runs_of_app list_attempts load_run_io
+        create_app find_app list_apps count_apps update_app list_versions load_artifact
+        find_start find_run list_runs list_runs_of_app count_runs count_runs_of_app list_attempts load_run_io
+        describe_queue
         renew_session list_held give_back next_due_in
         load_journal list_logs
+        create_schedule find_schedule list_schedules count_schedules update_schedule delete_schedule
+        next_tick_in list_due_schedules
         create_token find_token list_tokens revoke_token
-        ping
+        create_secret update_secret list_secrets count_secrets load_secret delete_secret keep_key_pair load_key_pair
+        ping now
     }
     a text for each {
-        add_version start_run cancel_run
-        open_session close_session claim_runs settle_run take_away_runs
+        add_version delete_app start_run cancel_run expire_pending_runs fire_schedule
+        open_session close_session claim_runs begin_running settle_run take_away_runs
         append_journal append_logs
     }
     only postgres { lock_session end_lost_sessions send_hint }

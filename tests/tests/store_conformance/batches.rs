@@ -66,7 +66,7 @@ pub async fn lines_are_filtered_by_attempt_and_by_number(bed: &Bed) {
     let lease = bed.claim(&worker).await.lease;
     bed.store.append_logs(&[(lease, line(4, 2))]).await.expect("the lease is valid");
     let list = async |attempt, after_line, limit| -> Vec<i64> {
-        let filter = LogFilter { attempt, after_line, limit };
+        let filter = LogFilter { attempt, after_line, limit, ..LogFilter::default() };
         let lines = bed.store.list_logs(run.run_id, filter).await.expect("the database answers");
         lines.into_iter().map(|line| line.line_num).collect()
     };
@@ -75,7 +75,7 @@ pub async fn lines_are_filtered_by_attempt_and_by_number(bed: &Bed) {
     assert_eq!(list(None, 2, 10).await, [3, 4]);
     assert_eq!(list(Some(1), 1, 10).await, [2, 3]);
     assert_eq!(list(Some(2), 0, 10).await, [4]);
-    let filter = LogFilter { attempt: None, after_line: 0, limit: 1 };
+    let filter = LogFilter { limit: 1, ..LogFilter::default() };
     let read = bed.store.list_logs(run.run_id, filter).await.expect("the database answers").remove(0);
     assert!(read.reported_at >= run.created_at);
     assert_eq!(read, LogLine { reported_at: read.reported_at, ..setup });

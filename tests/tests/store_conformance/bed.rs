@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relume::manifest::Settings;
-use relume::run::{Change, Failure, FailureKind, Status};
+use relume::run::{Change, Failure, FailureKind, Verdict};
 use relume::store::*;
 use relume_tests::postgres::Postgres;
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
+use relume_tests::sql;
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -43,24 +42,6 @@ fn block_on(future: impl Future<Output = ()>) {
     runtime.expect("a runtime can be built").block_on(future);
 }
 
-async fn run_sql(url: &str, sql: &str) {
-    let sql = AssertSqlSafe(sql.to_owned());
-    match url.strip_prefix("sqlite:") {
-        Some(path) => {
-            sqlx::raw_sql(sql).execute(&mut sqlite(path).await).await.expect("the statement works");
-        }
-        None => {
-            let mut connection = PgConnection::connect(url).await.expect("the test's Postgres can be reached");
-            sqlx::raw_sql(sql).execute(&mut connection).await.expect("the statement works");
-        }
-    }
-}
-
-async fn sqlite(path: &str) -> SqliteConnection {
-    let options = SqliteConnectOptions::new().filename(path).busy_timeout(Duration::from_secs(10));
-    SqliteConnection::connect_with(&options).await.expect("the test's database can be opened")
-}
-
 impl Bed {
     async fn open(url: String) -> Bed {
         Bed { store: open(&url).await.expect("an empty database can be opened"), url }
@@ -77,20 +58,17 @@ impl Bed {
 
     /// Runs a statement beside the store.
     pub async fn sql(&self, sql: &str) {
-        run_sql(&self.url, sql).await;
+        sql::run(&self.url, sql).await;
+    }
+
+    /// Runs a statement beside the store that the database may refuse; then the answer is why.
+    pub async fn try_sql(&self, sql: &str) -> Result<(), String> {
+        sql::try_run(&self.url, sql).await
     }
 
     /// The lines that a query beside the store returns, one text column each.
     pub async fn lines(&self, sql: &str) -> Vec<String> {
-        let sql = AssertSqlSafe(sql.to_owned());
-        let rows: Vec<(String,)> = match self.url.strip_prefix("sqlite:") {
-            Some(path) => sqlx::query_as(sql).fetch_all(&mut sqlite(path).await).await.expect("the query works"),
-            None => {
-                let mut connection = PgConnection::connect(&self.url).await.expect("Postgres can be reached");
-                sqlx::query_as(sql).fetch_all(&mut connection).await.expect("the query works")
-            }
-        };
-        rows.into_iter().map(|(line,)| line).collect()
+        sql::lines(&self.url, sql).await
     }
 
     /// Everything that waits for its time is due.
@@ -106,15 +84,15 @@ impl Bed {
     /// The app `greet` with one version, if it is not there yet, and a run of it.
     pub async fn start(&self) -> Run {
         if self.store.find_app("greet").await.is_err() {
-            self.store.create_app("greet").await.expect("the name is free");
+            self.store.create_app("greet", "").await.expect("the name is free");
             self.store.add_version("greet", upload(1)).await.expect("the app is there");
         }
-        self.store.start_run(new_run("greet")).await.expect("the app has a version")
+        self.store.start_run(new_run("greet")).await.expect("the app has a version").run
     }
 
     /// A worker's session, with a lease that outlives the test.
     pub async fn worker(&self) -> WorkerSession {
-        self.store.open_session("tester", Duration::from_secs(600)).await.expect("a session can be opened")
+        self.store.open_session("tester", 4, Duration::from_secs(600)).await.expect("a session can be opened")
     }
 
     /// A new run of `greet`, and a worker that has it.
@@ -129,7 +107,7 @@ impl Bed {
     /// The one run that is due, whatever it waited for.
     pub async fn claim(&self, worker: &WorkerSession) -> Assignment {
         self.let_all_be_due().await;
-        let mut claimed = self.store.claim_runs(worker, 10).await.expect("the session is valid");
+        let mut claimed = self.store.claim_runs(worker, 10, &loaded()).await.expect("the session is valid");
         assert_eq!(claimed.len(), 1, "one run is due");
         claimed.remove(0)
     }
@@ -157,6 +135,11 @@ pub fn new_run(app: &str) -> NewRun {
     NewRun { app: app.to_owned(), ..NewRun::default() }
 }
 
+/// The digests that a worker has ready: those of all uploads here.
+pub fn loaded() -> Vec<String> {
+    (0..10).map(|number| upload(number).digest).collect()
+}
+
 /// An upload that differs from those with another number.
 pub fn upload(number: u8) -> Upload {
     let digest = format!("{number:064x}");
@@ -164,9 +147,9 @@ pub fn upload(number: u8) -> Upload {
 }
 
 pub fn success() -> Settlement {
-    let change = Change::Finish(Status::Exited);
+    let change = Change::Finish { because: None };
     Settlement {
-        status: Status::Exited,
+        verdict: Verdict::Exited,
         change,
         exit_code: Some(0),
         failure: None,
@@ -178,7 +161,7 @@ pub fn success() -> Settlement {
 
 pub fn crash(change: Change) -> Settlement {
     let failure = Failure::new(FailureKind::Exit, "exited with code 3");
-    Settlement { status: Status::Crashed, change, exit_code: Some(3), failure: Some(failure), ..success() }
+    Settlement { verdict: Verdict::Crashed, change, exit_code: Some(3), failure: Some(failure), ..success() }
 }
 
 pub fn retry(after: Duration) -> Settlement {

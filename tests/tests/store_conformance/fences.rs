@@ -97,7 +97,7 @@ pub async fn a_cancel_beside_a_claim_leaves_no_open_attempt(bed: &Bed) {
             runs.push(bed.start().await);
         }
         let cancels = join_all(runs.iter().map(|run| other.cancel_run("greet", run.number)));
-        let (claimed, cancelled) = join(bed.store.claim_runs(&worker, 5), cancels).await;
+        let (claimed, cancelled) = join(bed.store.claim_runs(&worker, 5, &loaded()), cancels).await;
         claimed.expect("the session is valid");
         for (run, cancelled) in runs.iter().zip(cancelled) {
             cancelled.expect("nothing else ends it");

@@ -6,14 +6,25 @@
 mod apps;
 mod batches;
 mod bed;
+mod changes;
 mod claims;
+mod disabled;
+mod edges;
 mod fences;
+mod keys;
+mod listing;
 mod opening;
 mod runs;
+mod schedules;
 mod schema;
+mod secrets;
+mod sequences;
 mod sessions;
 mod settling;
+mod starting;
+mod timeouts;
 mod tokens;
+mod upgrade;
 
 /// Makes a test of each case for each store.
 macro_rules! conformance {
@@ -98,6 +109,85 @@ conformance! {
     }
     tokens {
         a_token_is_found_until_it_is_revoked
+        a_token_expires
+    }
+    changes {
+        an_app_is_changed_only_by_who_saw_its_last_revision
+        a_run_keeps_the_policy_it_was_started_with
+        an_app_is_deleted_with_all_that_belongs_to_it
+        of_a_start_and_a_deletion_one_wins
+        of_a_tick_and_a_deletion_one_wins
+        of_a_new_schedule_and_a_deletion_one_wins
+        a_start_beside_uploads_always_finds_a_version
+    }
+    disabled {
+        a_disabled_app_starts_no_run_until_it_is_enabled
+        a_retry_is_skipped_when_the_attempt_fails
+        a_retry_is_skipped_when_its_wait_ends
+        a_retry_after_our_fault_is_skipped_as_errored
+        a_skipped_retry_keeps_no_other_run_waiting
+        enabling_again_revives_nothing
+        what_was_started_before_runs_to_its_end
+        a_failed_step_stays_recorded_when_its_retry_is_skipped
+        a_reason_is_kept_with_the_run
+        a_start_beside_a_switch_says_nothing_else_than_disabled
+    }
+    edges {
+        a_status_changes_along_the_edges_and_in_no_other_way
+    }
+    keys {
+        the_same_start_again_is_the_run_it_started
+        another_request_with_the_key_is_refused
+        of_many_starts_with_one_key_one_starts_a_run
+        the_key_of_a_refused_start_is_free
+        a_key_is_of_one_app_and_goes_with_it
+    }
+    listing {
+        apps_are_found_by_a_part_of_their_name_as_it_is_written
+        apps_are_listed_by_what_they_do
+        apps_are_listed_in_the_order_asked_for_in_pages
+        runs_are_counted_as_they_are_listed
+        the_queue_ahead_of_a_run_is_described
+        lines_are_filtered_by_when_they_were_said
+    }
+    schedules {
+        a_tick_starts_a_run_with_the_schedules_parameters
+        of_three_servers_one_starts_the_run_of_a_tick
+        ticks_and_starts_side_by_side_are_numbered_without_gaps
+        a_tick_is_skipped_while_the_run_of_an_earlier_one_is_active
+        overlaps_are_allowed_unless_they_are_skipped
+        a_paused_schedule_does_not_tick
+        a_tick_of_a_disabled_app_starts_nothing_and_is_over
+        a_tick_of_an_app_without_a_version_starts_nothing
+        a_schedule_is_found_changed_and_deleted
+        an_id_is_meant_before_a_name
+    }
+    secrets {
+        a_secret_is_kept_replaced_and_deleted
+        secrets_are_listed_by_name_in_pages
+        servers_that_begin_together_have_one_key_pair
+    }
+    starting {
+        a_run_is_starting_while_its_code_is_fetched
+        code_that_is_ready_is_not_fetched
+        another_worker_may_have_to_fetch_the_code_again
+        code_that_cannot_be_made_ready_fails_the_attempt
+        a_run_is_cancelled_in_every_active_status
+    }
+    timeouts {
+        a_run_that_no_worker_took_in_time_is_cancelled
+        a_run_that_a_worker_took_waits_without_end
+        a_scheduled_run_waits_from_its_time_on
+        of_a_claim_and_the_end_of_patience_one_wins
+        timeouts_are_the_apps_unless_the_run_has_its_own
+        a_run_waits_for_its_start_time
+        a_start_time_that_is_past_is_now
+    }
+    upgrade {
+        a_database_of_the_first_schema_is_brought_up_to_date
+    }
+    sequences {
+        whatever_happens_the_rules_of_runs_hold
     }
     opening {
         opening_twice_at_once_works

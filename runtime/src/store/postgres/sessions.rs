@@ -10,7 +10,7 @@ use sqlx::{query, query_as};
 use uuid::Uuid;
 
 use super::{CONNECT_TIMEOUT, Postgres, connect, timed_out};
-use crate::store::params::milliseconds;
+use crate::store::params::{int, milliseconds};
 use crate::store::statements::{POSTGRES, POSTGRES_ONLY};
 use crate::store::{Result, StoreError, WorkerSession};
 
@@ -33,12 +33,13 @@ impl Sessions {
 }
 
 /// First the lock, then the row: the worker never looks dead.
-pub(super) async fn open(store: &Postgres, session: &WorkerSession, name: &str) -> Result<()> {
+pub(super) async fn open(store: &Postgres, session: &WorkerSession, name: &str, slots: u32) -> Result<()> {
     let mut connection = connect_and_lock(store, session).await?;
     query(POSTGRES.open_session)
         .bind(session.worker_id)
         .bind(name)
         .bind(milliseconds(session.lease))
+        .bind(int(slots))
         .bind(lock_key(session.worker_id))
         .execute(&mut connection)
         .await?;

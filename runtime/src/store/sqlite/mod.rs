@@ -4,7 +4,7 @@
 mod batches;
 mod sessions;
 #[allow(clippy::duplicate_mod, reason = "compiled for each database, with its types")]
-#[path = "../shared.rs"]
+#[path = "../shared/mod.rs"]
 mod shared;
 
 use std::path::{Path, PathBuf};

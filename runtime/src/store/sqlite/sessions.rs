@@ -12,7 +12,7 @@ use sqlx::query_as;
 use uuid::Uuid;
 
 use super::Sqlite;
-use crate::store::params::milliseconds;
+use crate::store::params::{int, milliseconds};
 use crate::store::statements::{SQLITE, SQLITE_ONLY};
 use crate::store::{Result, StoreError, WorkerSession};
 
@@ -59,12 +59,13 @@ impl Sessions {
 }
 
 /// First the lock, then the row: the worker never looks dead.
-pub(super) async fn open(store: &Sqlite, session: &WorkerSession, name: &str) -> Result<()> {
+pub(super) async fn open(store: &Sqlite, session: &WorkerSession, name: &str, slots: u32) -> Result<()> {
     let file = store.sessions.lock(session.worker_id).map_err(|e| StoreError::Fault(e.into()))?;
     let query = query_as::<_, (Uuid,)>(SQLITE.open_session)
         .bind(session.worker_id)
         .bind(name)
-        .bind(milliseconds(session.lease));
+        .bind(milliseconds(session.lease))
+        .bind(int(slots));
     store.write(query).await?;
     store.sessions.locks().insert(session.worker_id, file);
     Ok(())

@@ -1,0 +1,2 @@
+-- How many secrets there are.
+select count(*) from secrets

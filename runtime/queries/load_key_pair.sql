@@ -1,0 +1,2 @@
+-- The encrypted key pair: one row, or none.
+select sealed from key_pair

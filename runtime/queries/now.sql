@@ -1,0 +1,2 @@
+-- Now, in milliseconds.
+select now_ms()

@@ -1,0 +1,128 @@
+//! What a worker does.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::query_as;
+use uuid::Uuid;
+
+use super::{Backend, Db, batches, sessions};
+use crate::run::Change;
+use crate::store::model::*;
+use crate::store::params::{big, int, milliseconds, text};
+use crate::store::rows::*;
+use crate::store::{Result, StoreError, Work};
+
+#[async_trait]
+impl Work for Backend {
+    async fn open_session(&self, name: &str, slots: u32, lease: Duration) -> Result<WorkerSession> {
+        let session = WorkerSession { worker_id: Uuid::now_v7(), lease };
+        sessions::open(self, &session, name, slots).await?;
+        Ok(session)
+    }
+
+    async fn renew_session(&self, session: &WorkerSession) -> Result<()> {
+        sessions::renew(self, session).await
+    }
+
+    async fn close_session(&self, session: &WorkerSession) -> Result<()> {
+        let query = query_as::<Db, (Uuid,)>(self.statements().close_session).bind(session.worker_id);
+        if !self.write(query).await?.is_empty() {
+            self.hint_everyone();
+        }
+        sessions::forget(self, session.worker_id);
+        Ok(())
+    }
+
+    async fn claim_runs(&self, session: &WorkerSession, limit: u32, loaded: &[String]) -> Result<Vec<Assignment>> {
+        let query = query_as::<Db, AssignmentRow>(self.statements().claim_runs)
+            .bind(session.worker_id)
+            .bind(i64::from(limit))
+            .bind(format!(",{},", loaded.join(",")));
+        decode_all(self.write(query).await?)
+    }
+
+    async fn begin_running(&self, lease: Lease) -> Result<()> {
+        let query = query_as::<Db, (Uuid,)>(self.statements().begin_running).bind(lease.run_id).bind(lease.fence);
+        self.write(query).await?.pop().map(drop).ok_or(StoreError::LeaseLost)
+    }
+
+    async fn list_held(&self, session: &WorkerSession) -> Result<Vec<Lease>> {
+        decode_all(self.read(query_as::<Db, LeaseRow>(self.statements().list_held).bind(session.worker_id)).await?)
+    }
+
+    async fn give_back(&self, lease: Lease) -> Result<()> {
+        let query = query_as::<Db, (Uuid,)>(self.statements().give_back).bind(lease.run_id).bind(lease.fence);
+        self.write(query).await?.pop().ok_or(StoreError::LeaseLost)?;
+        self.hint_everyone();
+        Ok(())
+    }
+
+    async fn settle_run(&self, lease: Lease, settlement: Settlement) -> Result<()> {
+        let (delay_ms, forget_failed_step, because) = match settlement.change {
+            Change::Finish { because } => (None, false, because),
+            Change::Retry { after, forget_failed_step } => (Some(milliseconds(after)), forget_failed_step, None),
+        };
+        let failure = settlement.failure.as_ref();
+        let query = query_as::<Db, (bool,)>(self.statements().settle_run)
+            .bind(lease.run_id)
+            .bind(lease.fence)
+            .bind(settlement.verdict.status().as_str())
+            .bind(settlement.exit_code)
+            .bind(failure.map(|failure| failure.kind.as_str()))
+            .bind(failure.map(|failure| text(&failure.message)))
+            .bind(failure.and_then(|failure| failure.backtrace.as_deref()).map(text))
+            .bind(big(settlement.fuel_used))
+            .bind(big(settlement.peak_memory_bytes))
+            .bind(delay_ms)
+            .bind(forget_failed_step)
+            .bind(because.map(|because| because.as_str()))
+            .bind(settlement.output);
+        let (waits,) = self.write(query).await?.pop().ok_or(StoreError::LeaseLost)?;
+        if waits {
+            self.hint_here();
+        }
+        Ok(())
+    }
+
+    async fn reap_sessions(&self) -> Result<u64> {
+        sessions::end_lost(self).await?;
+        let taken = self.write(query_as::<Db, (Uuid,)>(self.statements().take_away_runs)).await?;
+        if !taken.is_empty() {
+            self.hint_everyone();
+        }
+        Ok(taken.len() as u64)
+    }
+
+    async fn next_due_in(&self) -> Result<Option<Duration>> {
+        let row = self.read(query_as::<Db, (Option<i64>,)>(self.statements().next_due_in)).await?.pop();
+        let milliseconds = row.and_then(|(milliseconds,)| milliseconds);
+        Ok(milliseconds.map(|milliseconds| Duration::from_millis(milliseconds.try_into().unwrap_or(0))))
+    }
+
+    async fn wait_for_hint(&self) {
+        self.wait().await;
+    }
+
+    async fn load_journal(&self, run_id: Uuid) -> Result<Vec<JournalEntry>> {
+        decode_all(self.read(query_as::<Db, JournalRow>(self.statements().load_journal).bind(run_id)).await?)
+    }
+
+    async fn append_journal(&self, entries: &[(Lease, JournalEntry)]) -> Result<Vec<bool>> {
+        batches::append_journal(self, entries).await
+    }
+
+    async fn append_logs(&self, lines: &[(Lease, LogLine)]) -> Result<u64> {
+        batches::append_logs(self, lines).await
+    }
+
+    async fn list_logs(&self, run_id: Uuid, filter: LogFilter) -> Result<Vec<LogLine>> {
+        let query = query_as::<Db, LogRow>(self.statements().list_logs)
+            .bind(run_id)
+            .bind(filter.after_line)
+            .bind(filter.attempt.map(int))
+            .bind(i64::from(filter.limit))
+            .bind(filter.reported_from.map(|at| at.as_millisecond()));
+        decode_all(self.read(query).await?)
+    }
+}
