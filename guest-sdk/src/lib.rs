@@ -45,6 +45,7 @@ mod logger;
 mod step;
 
 pub use anyhow::{Error, Result};
+pub use entry::not_retryable;
 pub use relume_macros::main;
 pub use step::{Step, StepError, step};
 

@@ -6,10 +6,13 @@ pub mod kill_point; // where may a test kill this process? (debug builds)
 pub mod retry; // when does a failed attempt run again? (pure)
 pub mod run; // what is a run, and what follows from an outcome? (pure)
 pub mod manifest; // what may an app use, and how long? (pure)
+pub mod cron; // when does a schedule tick? (pure)
+pub mod vault; // how are secrets kept?
 pub mod store; // what is on disk, and how is it changed?
 pub mod journal; // what has this run already done; group commit of new entries
 pub mod log; // what did the guest print?
 pub mod sandbox; // how does one guest run, and what may it touch?
 pub mod worker; // who runs what, when?
+pub mod scheduler; // what starts, or is given up, at its time?
 pub mod api; // what can a caller ask?
 pub mod cli; // what can a person type?

@@ -30,6 +30,9 @@ pub struct Manifest {
     /// loopback included.
     #[serde(default)]
     pub allowed_hosts: Vec<String>,
+    /// Names of secrets that the app gets, each as the environment variable of its name.
+    #[serde(default)]
+    pub secrets: Vec<String>,
 }
 
 /// What one version of an app may use: the part of the manifest that is kept with the version,
@@ -42,6 +45,9 @@ pub struct Settings {
     pub env: BTreeMap<String, String>,
     /// Where the app may send HTTP requests, as in [`Manifest::allowed_hosts`].
     pub allowed_hosts: Vec<String>,
+    /// Names of the secrets that the app gets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
 }
 
 /// Limits of one attempt.
@@ -168,6 +174,9 @@ impl Manifest {
                 return wrong("a variable's value holds no NUL");
             }
         }
+        for name in &manifest.secrets {
+            check_secret_name("secrets", name)?;
+        }
         if let Some(retry) = manifest.retry {
             retry.to_policy().map_err(|e| InvalidField::new(format!("retry.{}", e.field), e.message))?;
         }
@@ -176,7 +185,12 @@ impl Manifest {
 
     /// What is kept with the version.
     pub fn settings(&self) -> Settings {
-        Settings { limits: self.limits.clone(), env: self.env.clone(), allowed_hosts: self.allowed_hosts.clone() }
+        Settings {
+            limits: self.limits.clone(),
+            env: self.env.clone(),
+            allowed_hosts: self.allowed_hosts.clone(),
+            secrets: self.secrets.clone(),
+        }
     }
 
     /// The JSON Schema of `relume.toml`, for editors.
@@ -196,7 +210,21 @@ pub fn check_app_name(field: &str, name: &str) -> Result<(), InvalidField> {
     Err(InvalidField::new(field, message))
 }
 
-fn in_range(field: &str, value: u64, min: u64, max: u64) -> Result<(), InvalidField> {
+/// Refuses what cannot be the name of a secret, which becomes a variable of the environment: 1 to
+/// 128 letters, digits and underscores that do not begin with a digit.
+pub fn check_secret_name(field: &str, name: &str) -> Result<(), InvalidField> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let fits = (1..=128).contains(&name.len()) && name.chars().all(allowed);
+    if fits && !name.starts_with(|c: char| c.is_ascii_digit()) {
+        return Ok(());
+    }
+    let message =
+        format!("`{name}` is no name of a secret: use 1 to 128 letters, digits and underscores, no digit first");
+    Err(InvalidField::new(field, message))
+}
+
+/// Refuses a number below `min` or above `max`.
+pub fn in_range(field: &str, value: u64, min: u64, max: u64) -> Result<(), InvalidField> {
     if (min..=max).contains(&value) {
         return Ok(());
     }
@@ -233,6 +261,15 @@ mod tests {
     fn a_field_out_of_range_is_named_with_its_range() {
         let text = "[retry]\nmax_retries = 11\nretry_delay_seconds = 0\nuse_exponential_backoff = false\n";
         assert_eq!(refused(text), "retry.max_retries: 11 is out of range: it is 0 to 10");
+    }
+
+    #[test] // V12
+    fn a_secret_is_named_like_a_variable() {
+        for name in ["", "1A", "A-B", "A=B", "key pair", "é", &"A".repeat(129)] {
+            assert!(check_secret_name("secrets", name).is_err(), "{name}");
+        }
+        check_secret_name("secrets", "API_KEY_2").expect("a good name");
+        assert!(refused("secrets = [\"A-B\"]").starts_with("secrets: `A-B`"));
     }
 
     #[test] // V13

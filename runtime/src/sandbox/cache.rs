@@ -12,6 +12,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 
+use crate::vault::create_once;
+
 const MAC_BYTES: usize = 32;
 /// One block of the hash.
 const KEY_BYTES: usize = 64;
@@ -29,7 +31,9 @@ impl Cache {
         let path = folder.join("key");
         let key = match read_key(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                create_key(&path)?;
+                let mut key = [0; KEY_BYTES];
+                getrandom::fill(&mut key).map_err(io::Error::other)?;
+                create_once(&path, &key)?;
                 // Another process may have been first: what is on disk counts.
                 read_key(&path)?
             }
@@ -103,21 +107,6 @@ fn read_key(path: &Path) -> io::Result<[u8; KEY_BYTES]> {
     let mut key = [0; KEY_BYTES];
     fs::File::open(path)?.read_exact(&mut key)?;
     Ok(key)
-}
-
-/// Writes the key aside and links it into place, so that no reader meets half a key.
-fn create_key(path: &Path) -> io::Result<()> {
-    let (mut key, mut suffix) = ([0; KEY_BYTES], [0; 8]);
-    getrandom::fill(&mut key).map_err(io::Error::other)?;
-    getrandom::fill(&mut suffix).map_err(io::Error::other)?;
-    let temporary = path.with_extension(hex(&suffix));
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?.write_all(&key)?;
-    let linked = fs::hard_link(&temporary, path);
-    fs::remove_file(&temporary)?;
-    match linked {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -45,6 +45,8 @@ pub struct Durable {
     pub output: Option<Vec<u8>>,
     /// Why the program gives up, if it said so.
     pub error: Option<ProgramError>,
+    /// The program said that another attempt makes no sense.
+    pub not_retryable: bool,
     /// While a step is executed: a key that is the same whenever it is. Source: R44.
     pub open_step: Option<String>,
 }
@@ -156,6 +158,11 @@ impl context::Host for DurableView<'_> {
     fn set_error(&mut self, error: context::Failure) -> wasmtime::Result<()> {
         let step_exhausted = error.step.is_some();
         self.durable.error = Some(ProgramError { message: shortened(error.message), step_exhausted });
+        Ok(())
+    }
+
+    fn set_not_retryable(&mut self) -> wasmtime::Result<()> {
+        self.durable.not_retryable = true;
         Ok(())
     }
 }

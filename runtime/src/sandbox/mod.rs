@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use futures_util::FutureExt;
@@ -37,7 +38,7 @@ use self::verdict::Remains;
 use crate::journal::Journal;
 use crate::log::{Log, Stream};
 use crate::manifest::Settings;
-use crate::run::Outcome;
+use crate::run::{FailureKind, Outcome};
 use crate::store::StoreError;
 
 pub use self::cache::hex;
@@ -112,7 +113,11 @@ pub struct Task {
     pub input: Vec<u8>,
     /// What the program finds in its environment, over the manifest's variables.
     pub parameters: BTreeMap<String, String>,
+    /// What it finds there over all of these.
+    pub secrets: Vec<(String, String)>,
     pub settings: Settings,
+    /// How long it may run, if that is less than its version may.
+    pub running_timeout: Option<Duration>,
     pub journal: Journal,
     pub log: Log,
 }
@@ -200,6 +205,12 @@ impl Sandbox {
         Ok(code)
     }
 
+    /// The components that [`Sandbox::load`] returns at once.
+    pub fn loaded_digests(&self) -> Vec<String> {
+        let loaded = self.inner.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded.iter().map(|(digest, _)| digest.clone()).collect()
+    }
+
     fn loaded(&self, digest: &str) -> Option<Code> {
         let mut loaded = self.inner.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         let position = loaded.iter().position(|(name, _)| name == digest)?;
@@ -210,6 +221,7 @@ impl Sandbox {
     /// Executes one attempt in a store of its own. Dropping the future ends the guest.
     pub async fn execute(&self, code: &Code, task: Task) -> Result<Ended, Interrupted> {
         let limits = task.settings.limits.clone();
+        let running_time = limits.running_time().min(task.running_timeout.unwrap_or(Duration::MAX));
         let log = task.log.clone();
         let mut store = match self.store_for(task) {
             Ok(store) => store,
@@ -217,33 +229,35 @@ impl Sandbox {
         };
         let _awake = self.inner.ticker.wake();
         let running = AssertUnwindSafe(run_main(code, &mut store, limits.fuel)).catch_unwind();
-        let end = tokio::time::timeout(limits.running_time(), running).await;
+        let end = tokio::time::timeout(running_time, running).await;
 
         let fuel_used = limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
         let guest = store.data_mut();
         let peak_memory_bytes = guest.limiter.peak_bytes();
         let outcome = match end {
-            Err(_elapsed) => verdict::out_of_time(&limits),
+            Err(_elapsed) => verdict::out_of_time(running_time, &limits),
             Ok(Err(panic)) => verdict::panicked(panic),
             Ok(Ok(end)) => {
                 let (output, error) = (guest.durable.output.take(), guest.durable.error.take());
-                verdict::verdict(Remains { end, output, error, last_words: log.last_words() }, &limits)?
+                let not_retryable = guest.durable.not_retryable;
+                verdict::verdict(Remains { end, output, error, not_retryable, last_words: log.last_words() }, &limits)?
             }
         };
         Ok(Ended { outcome, fuel_used, peak_memory_bytes })
     }
 
     fn store_for(&self, task: Task) -> wasmtime::Result<Store<Guest>> {
-        let Task { run_id, app, run, attempt, args, input, parameters, settings, journal, log } = task;
+        let Task { run_id, app, run, attempt, args, input, parameters, secrets, settings, journal, log, .. } = task;
         let mut wasi = WasiCtx::builder();
         wasi.arg(&app).args(&args).stdin(MemoryInputPipe::new(input.clone()));
         wasi.stdout(Lines { log: log.clone(), stream: Stream::Stdout });
         wasi.stderr(Lines { log: log.clone(), stream: Stream::Stderr });
         wasi.max_random_size(MAX_RANDOM_BYTES).allow_tcp(false).allow_udp(false);
-        for (name, value) in settings.env.iter().filter(|(name, _)| !parameters.contains_key(*name)) {
-            wasi.env(name, value);
-        }
-        for (name, value) in &parameters {
+        let mut environment: BTreeMap<&str, &str> = BTreeMap::new();
+        environment.extend(settings.env.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        environment.extend(parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        environment.extend(secrets.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        for (name, value) in environment {
             wasi.env(name, value);
         }
         let mut table = ResourceTable::new();
@@ -266,6 +280,7 @@ impl Sandbox {
                 log,
                 output: None,
                 error: None,
+                not_retryable: false,
                 open_step: None,
             },
         };
@@ -291,8 +306,8 @@ async fn run_main(code: &Code, store: &mut Store<Guest>, fuel: u64) -> wasmtime:
 /// A store that cannot be made: nothing of the guest has run.
 fn broken(error: &wasmtime::Error) -> Ended {
     tracing::error!(%error, "a store for a guest could not be made");
-    let failure = crate::run::Failure::new(crate::run::FailureKind::Host, "Relume could not prepare the sandbox");
-    Ended { outcome: Outcome::Failed { failure, exit_code: None }, fuel_used: 0, peak_memory_bytes: 0 }
+    let outcome = Outcome::failed(FailureKind::Host, "Relume could not prepare the sandbox");
+    Ended { outcome, fuel_used: 0, peak_memory_bytes: 0 }
 }
 
 async fn spawn_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {

@@ -3,6 +3,7 @@
 //! a guest can never cause `errored`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use wasmtime::component::ResourceTableError;
 use wasmtime::{Trap, WasmBacktrace};
@@ -48,23 +49,25 @@ pub struct Remains {
     pub end: wasmtime::Result<Result<(), ()>>,
     pub output: Option<Vec<u8>>,
     pub error: Option<ProgramError>,
+    /// The program said that another attempt makes no sense.
+    pub not_retryable: bool,
     /// The last lines on stderr.
     pub last_words: Vec<String>,
 }
 
 /// How the attempt ended; or why it goes on elsewhere.
 pub fn verdict(remains: Remains, limits: &Limits) -> Result<Outcome, Interrupted> {
-    let Remains { end, output, error, last_words } = remains;
+    let Remains { end, output, error, not_retryable, last_words } = remains;
     let trap = match end {
         Ok(Ok(())) => return Ok(Outcome::Exited { output }),
-        Ok(Err(())) => return Ok(exited_with(1, error)),
+        Ok(Err(())) => return Ok(exited_with(1, error, not_retryable)),
         Err(trap) => trap,
     };
     if let Some(fault) = trap.downcast_ref::<HostFault>() {
         return host_fault(fault);
     }
     if let Some(I32Exit(code)) = trap.downcast_ref::<I32Exit>() {
-        return Ok(if *code == 0 { Outcome::Exited { output } } else { exited_with(*code, error) });
+        return Ok(if *code == 0 { Outcome::Exited { output } } else { exited_with(*code, error, not_retryable) });
     }
     let (kind, message) = classify(&trap, limits, &last_words);
     let backtrace = trap.downcast_ref::<WasmBacktrace>().map(|backtrace| {
@@ -76,10 +79,10 @@ pub fn verdict(remains: Remains, limits: &Limits) -> Result<Outcome, Interrupted
 }
 
 /// The attempt used up its running time.
-pub fn out_of_time(limits: &Limits) -> Outcome {
-    let seconds = limits.running_time_seconds;
-    let message = format!("still running after {seconds} s, its limit of running time (`limits.running_time_seconds`)");
-    Outcome::Failed { failure: Failure::new(FailureKind::Timeout, message), exit_code: None }
+pub fn out_of_time(running_time: Duration, limits: &Limits) -> Outcome {
+    let which = if running_time < limits.running_time() { "running_timeout" } else { "limits.running_time_seconds" };
+    let message = format!("still running after {} s, its limit of running time (`{which}`)", running_time.as_secs());
+    Outcome::failed(FailureKind::Timeout, message)
 }
 
 /// Something of ours panicked while it served the attempt.
@@ -87,8 +90,7 @@ pub fn panicked(panic: Box<dyn std::any::Any + Send>) -> Outcome {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
     tracing::error!(panic = text, "the host panicked while it ran a guest");
-    let failure = Failure::new(FailureKind::Panic, "Relume itself failed; its log has the details");
-    Outcome::Failed { failure, exit_code: None }
+    Outcome::failed(FailureKind::Panic, "Relume itself failed; its log has the details")
 }
 
 fn host_fault(fault: &HostFault) -> Result<Outcome, Interrupted> {
@@ -99,20 +101,22 @@ fn host_fault(fault: &HostFault) -> Result<Outcome, Interrupted> {
             StoreError::Unavailable(_) => Err(Interrupted::StoreUnavailable),
             error => {
                 tracing::error!(%error, "a step could not be recorded");
-                let failure = Failure::new(FailureKind::Host, fault.to_string());
-                Ok(Outcome::Failed { failure, exit_code: None })
+                Ok(Outcome::failed(FailureKind::Host, fault.to_string()))
             }
         },
     }
 }
 
-fn exited_with(code: i32, error: Option<ProgramError>) -> Outcome {
+fn exited_with(code: i32, error: Option<ProgramError>, not_retryable: bool) -> Outcome {
     let failure = match error {
         Some(ProgramError { message, step_exhausted: true }) => Failure::new(FailureKind::StepExhausted, message),
         Some(ProgramError { message, step_exhausted: false }) => Failure::new(FailureKind::Error, message),
         None => Failure::new(FailureKind::Exit, format!("the program exited with code {code}")),
     };
-    Outcome::Failed { failure, exit_code: Some(code) }
+    match not_retryable {
+        false => Outcome::Failed { failure, exit_code: Some(code) },
+        true => Outcome::NotRetryable { failure, exit_code: Some(code) },
+    }
 }
 
 fn classify(trap: &wasmtime::Error, limits: &Limits, last_words: &[String]) -> (FailureKind, String) {

@@ -11,9 +11,10 @@ use super::held::Holding;
 use crate::journal::{Journal, JournalWriter};
 use crate::kill_point;
 use crate::log::{Log, LogWriter};
-use crate::run::{self, Failure, FailureKind, Outcome, Status};
+use crate::run::{self, FailureKind, Outcome};
 use crate::sandbox::{Code, Ended, Interrupted, LoadError, Refusal, Sandbox, Task};
-use crate::store::{Assignment, Settlement, Store, StoreError};
+use crate::store::{Assignment, Lease, Settlement, Store, StoreError};
+use crate::vault::Vault;
 
 /// How long to wait before a settlement that failed is tried again.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
@@ -23,6 +24,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 pub struct Context {
     pub store: Arc<dyn Store>,
     pub sandbox: Sandbox,
+    pub vault: Arc<Vault>,
     pub journal: JournalWriter,
     pub logs: LogWriter,
     /// Cancelled when the worker is drained: no new step begins then.
@@ -54,6 +56,15 @@ async fn run_guest(context: &Context, assignment: Assignment) -> Result<Ended, I
         Ok(code) => code,
         Err(ended) => return Ok(ended),
     };
+    if assignment.is_starting
+        && let Err(error) = context.store.begin_running(lease).await
+    {
+        return failed_by_store("the start of an attempt could not be written", error);
+    }
+    let secrets = match open_secrets(context, &settings.secrets).await? {
+        Ok(secrets) => secrets,
+        Err(ended) => return Ok(ended),
+    };
     let recorded = match context.store.load_journal(lease.run_id).await {
         Ok(recorded) => recorded,
         Err(error) => return failed_by_store("the journal could not be read", error),
@@ -73,7 +84,9 @@ async fn run_guest(context: &Context, assignment: Assignment) -> Result<Ended, I
         args: vec![],
         input,
         parameters,
+        secrets,
         settings,
+        running_timeout: assignment.running_timeout,
         journal,
         log: log.clone(),
     };
@@ -94,7 +107,36 @@ async fn load_code(context: &Context, digest: &str) -> Result<Result<Code, Ended
         Err(LoadError::Refused(refusal)) => (format!("the app's code cannot be run here: {refusal}"), None),
     };
     tracing::error!(digest, error = error.map(tracing::field::display), "{message}");
-    Ok(Err(errored(FailureKind::Artifact, message)))
+    Ok(Err(ended(Outcome::failed(FailureKind::Artifact, message))))
+}
+
+/// The secrets that the app's manifest names; or how the attempt ends without them.
+async fn open_secrets(
+    context: &Context,
+    names: &[String],
+) -> Result<Result<Vec<(String, String)>, Ended>, Interrupted> {
+    let mut secrets = Vec::with_capacity(names.len());
+    for name in names {
+        let sealed = match context.store.load_secret(name).await {
+            Ok(sealed) => sealed,
+            Err(StoreError::NotFound(_)) => {
+                let message =
+                    format!("the manifest names the secret `{name}`, which is not set: relume secrets set {name}");
+                return Ok(Err(ended(Outcome::failed(FailureKind::Error, message))));
+            }
+            Err(error) => return failed_by_store("a secret could not be read", error).map(Err),
+        };
+        let secret = context.vault.open(name, &sealed).map_err(|error| error.to_string());
+        match secret.and_then(|bytes| String::from_utf8(bytes).map_err(|_| "it is not text".to_owned())) {
+            Ok(secret) => secrets.push((name.clone(), secret)),
+            Err(cause) => {
+                tracing::error!(secret = name, cause, "a secret could not be opened");
+                let message = format!("the secret `{name}` could not be opened on this worker: {cause}");
+                return Ok(Err(ended(Outcome::failed(FailureKind::Host, message))));
+            }
+        }
+    }
+    Ok(Ok(secrets))
 }
 
 fn failed_by_store(what: &str, error: StoreError) -> Result<Ended, Interrupted> {
@@ -103,20 +145,20 @@ fn failed_by_store(what: &str, error: StoreError) -> Result<Ended, Interrupted> 
         StoreError::LeaseLost => Err(Interrupted::LeaseLost),
         error => {
             tracing::error!(%error, "{what}");
-            Ok(errored(FailureKind::Host, format!("{what}: {error}")))
+            Ok(ended(Outcome::failed(FailureKind::Host, format!("{what}: {error}"))))
         }
     }
 }
 
-fn errored(kind: FailureKind, message: String) -> Ended {
-    let outcome = Outcome::Failed { failure: Failure::new(kind, message), exit_code: None };
+/// The end of an attempt in which no program ran.
+fn ended(outcome: Outcome) -> Ended {
     Ended { outcome, fuel_used: 0, peak_memory_bytes: 0 }
 }
 
 /// Writes how the attempt ended, however long the database is away: the fence refuses a second
 /// writing of what was written already.
-async fn settle(store: &dyn Store, lease: crate::store::Lease, state: run::State, ended: Ended) {
-    let mut settlement = settlement(state, ended);
+async fn settle(store: &dyn Store, lease: Lease, state: run::State, how: Ended) {
+    let mut settlement = settlement(state, how);
     loop {
         kill_point::reach("before_settle");
         match store.settle_run(lease, settlement.clone()).await {
@@ -130,7 +172,7 @@ async fn settle(store: &dyn Store, lease: crate::store::Lease, state: run::State
             }
             Err(error) => {
                 tracing::error!(%error, "the end of an attempt could not be written");
-                settlement = self::settlement(state, errored(FailureKind::Host, error.to_string()));
+                settlement = self::settlement(state, ended(Outcome::failed(FailureKind::Host, error.to_string())));
             }
         }
         sleep(RETRY_AFTER).await;
@@ -140,30 +182,17 @@ async fn settle(store: &dyn Store, lease: crate::store::Lease, state: run::State
 
 fn settlement(state: run::State, ended: Ended) -> Settlement {
     let Ended { outcome, fuel_used, peak_memory_bytes } = ended;
-    let change = run::settle(state, &outcome);
-    match outcome {
-        Outcome::Exited { output } => Settlement {
-            status: Status::Exited,
-            change,
-            exit_code: Some(0),
-            failure: None,
-            output,
-            fuel_used,
-            peak_memory_bytes,
-        },
-        Outcome::Failed { failure, exit_code } => Settlement {
-            status: failure.kind.status(),
-            change,
-            exit_code,
-            failure: Some(failure),
-            output: None,
-            fuel_used,
-            peak_memory_bytes,
-        },
-    }
+    let (change, verdict) = (run::settle(state, &outcome), outcome.verdict());
+    let (exit_code, failure, output) = match outcome {
+        Outcome::Exited { output } => (Some(0), None, output),
+        Outcome::Failed { failure, exit_code } | Outcome::NotRetryable { failure, exit_code } => {
+            (exit_code, Some(failure), None)
+        }
+    };
+    Settlement { verdict, change, exit_code, failure, output, fuel_used, peak_memory_bytes }
 }
 
-async fn give_back(store: &dyn Store, lease: crate::store::Lease) {
+async fn give_back(store: &dyn Store, lease: Lease) {
     loop {
         kill_point::reach("before_give_back");
         match store.give_back(lease).await {

@@ -22,6 +22,7 @@ use crate::kill_point;
 use crate::log::LogWriter;
 use crate::sandbox::Sandbox;
 use crate::store::{Store, StoreError, WorkerSession};
+use crate::vault::Vault;
 
 /// How long a worker that found nothing waits before it looks again, if no hint comes. Hints may
 /// be missed, so this bounds the wait.
@@ -80,12 +81,19 @@ impl Shutdown {
 }
 
 /// Runs one worker until it is drained or stopped.
-pub async fn work(store: Arc<dyn Store>, sandbox: Sandbox, options: WorkerOptions, shutdown: Shutdown) -> Result<()> {
+pub async fn work(
+    store: Arc<dyn Store>,
+    sandbox: Sandbox,
+    vault: Arc<Vault>,
+    options: WorkerOptions,
+    shutdown: Shutdown,
+) -> Result<()> {
     let context = Context {
         journal: JournalWriter::start(store.clone()),
         logs: LogWriter::start(store.clone()),
         store: store.clone(),
         sandbox,
+        vault,
         pause: shutdown.drain.clone(),
     };
     let mut worker = Worker {
@@ -134,9 +142,10 @@ enum End {
 impl Worker {
     /// Opens a session, however long the database is away. `None` once drained.
     async fn open_session(&self, options: &WorkerOptions) -> Option<WorkerSession> {
+        let slots = options.slots.try_into().unwrap_or(u32::MAX);
         loop {
             let opened = tokio::select! {
-                opened = self.store.open_session(&options.name, options.lease) => opened,
+                opened = self.store.open_session(&options.name, slots, options.lease) => opened,
                 () = self.shutdown.drained() => return None,
             };
             match opened {
@@ -193,8 +202,9 @@ impl Worker {
     /// Claims up to `free` runs and starts them. Returns how many.
     async fn claim(&self, session: &WorkerSession, free: usize) -> Result<usize, StoreError> {
         let limit = u32::try_from(free).unwrap_or(u32::MAX);
+        let loaded = self.context.sandbox.loaded_digests();
         let mut held = self.held.lock().await;
-        let assignments = self.store.claim_runs(session, limit).await?;
+        let assignments = self.store.claim_runs(session, limit, &loaded).await?;
         let claimed = assignments.len();
         let mut attempts = self.attempts.lock().await;
         while attempts.try_join_next().is_some() {}
