@@ -1,9 +1,11 @@
 //! Who asks? Every path under `/v1` needs a token, `rl_<id>_<secret>`: found by its public id,
 //! and only the sha256 of its 256-bit secret is stored. Source: V16.
 
-use axum::extract::{Request, State};
+use std::time::Duration;
+
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::AUTHORIZATION;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use sha2::{Digest, Sha256};
@@ -18,35 +20,116 @@ const PREFIX: &str = "rl_";
 const ID_BYTES: usize = 8;
 const SECRET_BYTES: usize = 32;
 
+/// What a token may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Read apps, runs, logs and schedules.
+    RunsRead,
+    /// Start and cancel runs.
+    RunsWrite,
+    /// Change apps, upload versions, change schedules and secrets.
+    AppsWrite,
+    /// All of that, and tokens.
+    Admin,
+}
+
+impl Scope {
+    /// Every scope.
+    pub const ALL: [Scope; 4] = [Scope::RunsRead, Scope::RunsWrite, Scope::AppsWrite, Scope::Admin];
+
+    /// The word used on disk, in the API and on screen.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Scope::RunsRead => "runs:read",
+            Scope::RunsWrite => "runs:write",
+            Scope::AppsWrite => "apps:write",
+            Scope::Admin => "admin",
+        }
+    }
+
+    /// The scope that `word` names.
+    pub fn from_word(word: &str) -> Option<Scope> {
+        Scope::ALL.into_iter().find(|scope| scope.as_str() == word)
+    }
+
+    /// What a request needs. `path` is the route, as in `/v1/apps/{app}`.
+    pub fn needed(method: &Method, path: &str) -> Scope {
+        if path.starts_with("/v1/tokens") {
+            return Scope::Admin;
+        }
+        if path.starts_with("/v1/secrets") {
+            return Scope::AppsWrite;
+        }
+        match *method {
+            Method::GET | Method::HEAD => Scope::RunsRead,
+            Method::POST if path.starts_with("/v1/apps/{app}/runs") => Scope::RunsWrite,
+            _ => Scope::AppsWrite,
+        }
+    }
+}
+
+/// What a new token is to be.
+#[derive(Debug, Clone)]
+pub struct TokenOptions {
+    pub name: String,
+    pub scopes: Vec<Scope>,
+    /// `None` is until it is revoked.
+    pub valid_for: Option<Duration>,
+}
+
+impl TokenOptions {
+    /// A token that may do everything until it is revoked.
+    pub fn admin(name: &str) -> TokenOptions {
+        TokenOptions { name: name.into(), scopes: vec![Scope::Admin], valid_for: None }
+    }
+}
+
 /// Makes a token, keeps its hash, and returns what the store knows of it and its text. The text
 /// exists nowhere else.
-pub async fn create_token(store: &dyn Store, name: &str) -> Result<(Token, String), StoreError> {
+pub async fn create_token(store: &dyn Store, options: TokenOptions) -> Result<(Token, String), StoreError> {
     let mut random = [0; ID_BYTES + SECRET_BYTES];
     getrandom::fill(&mut random).map_err(|e| StoreError::Fault(anyhow::anyhow!("no random bytes: {e}")))?;
     let (token_id, secret) = (hex(&random[..ID_BYTES]), hex(&random[ID_BYTES..]));
     let text = format!("{PREFIX}{token_id}_{secret}");
     let secret_hash = hash(&secret);
-    let token = store.create_token(NewToken { token_id, name: name.into(), secret_hash }).await?;
+    let TokenOptions { name, scopes, valid_for } = options;
+    let scopes = scopes.into_iter().map(Scope::as_str).collect::<Vec<_>>().join(" ");
+    let token = store.create_token(NewToken { token_id, name, secret_hash, scopes, valid_for }).await?;
     Ok((token, text))
 }
 
-/// Whether `text` is a token that is not revoked.
-pub async fn is_valid(store: &dyn Store, text: &str) -> Result<bool, StoreError> {
-    let Some((token_id, secret)) = parse(text) else { return Ok(false) };
+/// What is known of the token `text`, if it is one that is neither revoked nor expired.
+pub async fn find(store: &dyn Store, text: &str) -> Result<Option<Token>, StoreError> {
+    let Some((token_id, secret)) = parse(text) else { return Ok(None) };
     match store.find_token(token_id).await {
-        Ok((stored, _)) => Ok(stored.ct_eq(&hash(secret)).into()),
-        Err(StoreError::NotFound(_)) => Ok(false),
+        Ok((stored, token)) => Ok(bool::from(stored.ct_eq(&hash(secret))).then_some(token)),
+        Err(StoreError::NotFound(_)) => Ok(None),
         Err(e) => Err(e),
     }
 }
 
-/// Lets a request with a valid token pass.
-pub(super) async fn require_token(State(api): State<Api>, request: Request, next: Next) -> Result<Response, Problem> {
+/// Lets a request pass whose token is valid and may do this.
+pub(super) async fn require_token(
+    State(api): State<Api>,
+    path: Option<MatchedPath>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
     let Some(text) = presented(request.headers()) else {
         return Err(unauthorized("this request carries no token"));
     };
-    if !is_valid(&*api.store, text).await? {
-        return Err(unauthorized("the token is unknown or revoked"));
+    let Some(token) = find(&*api.store, text).await? else {
+        return Err(unauthorized("the token is unknown, revoked or expired"));
+    };
+    // A path that leads nowhere is told to whoever may read.
+    let needed = path.map_or(Scope::RunsRead, |path| Scope::needed(request.method(), path.as_str()));
+    let mut scopes = token.scopes.split_whitespace().filter_map(Scope::from_word);
+    if !scopes.any(|scope| scope == needed || scope == Scope::Admin) {
+        let detail = format!("the token `{}` may not do this: it has the scopes `{}`", token.name, token.scopes);
+        return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail).hint(match needed {
+            Scope::Admin => "this needs the scope `admin`".to_owned(),
+            other => format!("this needs the scope `{}`, or `admin`", other.as_str()),
+        }));
     }
     Ok(next.run(request).await)
 }
@@ -100,6 +183,21 @@ mod tests {
         }
         assert_eq!(parse(&format!("rl_{ID}_{}", secret.to_uppercase())), None);
         assert_eq!(parse(&format!("rl_../../../../.._{secret}")), None);
+    }
+
+    #[test] // V16
+    fn each_request_needs_one_scope() {
+        let check = |method, path, scope| assert_eq!(Scope::needed(&method, path), scope, "{method} {path}");
+        check(Method::GET, "/v1/apps/{app}/runs/{number}/logs", Scope::RunsRead);
+        check(Method::POST, "/v1/apps/{app}/runs", Scope::RunsWrite);
+        check(Method::POST, "/v1/apps/{app}/runs/{number}", Scope::RunsWrite);
+        check(Method::POST, "/v1/apps/{app}/versions", Scope::AppsWrite);
+        check(Method::DELETE, "/v1/apps/{app}", Scope::AppsWrite);
+        check(Method::GET, "/v1/secrets", Scope::AppsWrite);
+        check(Method::GET, "/v1/tokens", Scope::Admin);
+        for scope in Scope::ALL {
+            assert_eq!(Scope::from_word(scope.as_str()), Some(scope));
+        }
     }
 
     #[test]

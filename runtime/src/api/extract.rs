@@ -4,11 +4,14 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
+use axum::extract::{FromRequest, FromRequestParts, MatchedPath, Query, RawPathParams, Request};
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_TYPE, IF_MATCH};
 use axum::http::request::Parts;
 use futures_util::StreamExt;
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 
@@ -133,16 +136,66 @@ impl<S: Send + Sync> FromRequestParts<S> for RunRef {
     }
 }
 
-/// The token in the path, by its id.
-pub struct TokenId(pub String);
+/// What the path names last: a token's id, a secret's name, a schedule's name or id, a version.
+pub struct PathPart(pub String);
 
-impl<S: Send + Sync> FromRequestParts<S> for TokenId {
+impl<S: Send + Sync> FromRequestParts<S> for PathPart {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<TokenId, Problem> {
-        path_part(parts, state, "id").await.map(TokenId)
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<PathPart, Problem> {
+        let route = parts.extensions.get::<MatchedPath>().map(|route| route.as_str().to_owned()).unwrap_or_default();
+        let name = route.rsplit('/').next().unwrap_or_default().trim_matches(['{', '}']);
+        path_part(parts, &(), name).await.map(PathPart)
     }
 }
+
+/// The revision that `If-Match` names: `None` without that header, or for `*`.
+pub struct IfMatch(pub Option<i64>);
+
+impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<IfMatch, Problem> {
+        let Some(value) = parts.headers.get(IF_MATCH) else { return Ok(IfMatch(None)) };
+        let text = value.to_str().unwrap_or_default().trim();
+        if text == "*" {
+            return Ok(IfMatch(None));
+        }
+        let revision =
+            text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).and_then(|text| text.parse().ok());
+        revision.map(|revision| IfMatch(Some(revision))).ok_or_else(|| {
+            Problem::invalid("If-Match", "it is not what an `ETag` header of this app said")
+                .hint("send it as it was said")
+        })
+    }
+}
+
+/// Refuses another environment than the one there is.
+pub fn check_environment(environment: Option<String>) -> Result<(), Problem> {
+    match environment {
+        Some(name) if name != "default" => {
+            let detail = format!("there is no environment `{name}`: the only one is `default`");
+            Err(Problem::invalid("environment", detail))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The highest number of an attempt or a step that can be asked for: what the document calls `int32`.
+pub const MAX_SEQ: u32 = i32::MAX as u32;
+
+/// A moment as people send it: RFC 3339, in UTC where it names no offset.
+pub fn parse_time(text: &str) -> Option<Timestamp> {
+    // Years with a sign are older than what a database may keep.
+    if text.starts_with(['+', '-']) {
+        return None;
+    }
+    let in_utc = || text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp());
+    text.parse().ok().or_else(in_utc)
+}
+
+/// What [`parse_time`] reads, for a person.
+pub const A_TIME: &str = "a time such as `2026-01-31T12:00:00Z`";
 
 async fn path_part<S: Send + Sync>(parts: &mut Parts, state: &S, name: &str) -> Result<String, Problem> {
     let params = RawPathParams::from_request_parts(parts, state).await;
@@ -176,7 +229,9 @@ impl QueryParams {
         expected: &str,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Result<Option<T>, Problem> {
-        self.known.push(name);
+        if !self.known.contains(&name) {
+            self.known.push(name);
+        }
         let Some(at) = self.left.iter().position(|(key, _)| key == name) else { return Ok(None) };
         let (_, text) = self.left.remove(at);
         let value = parse(&text).ok_or_else(|| Problem::invalid(name, format!("`{text}` is not {expected}")))?;
@@ -192,6 +247,30 @@ impl QueryParams {
     ) -> Result<Option<T>, Problem> {
         let expected = format!("a number from {min} to {max}");
         self.take(name, &expected, |text| text.parse().ok().filter(|number| (&min..=&max).contains(&number)))
+    }
+
+    /// The text `name`.
+    pub fn text(&mut self, name: &'static str) -> Result<Option<String>, Problem> {
+        self.take(name, "text", |text| Some(text.to_owned()))
+    }
+
+    /// The moment `name`.
+    pub fn time(&mut self, name: &'static str) -> Result<Option<Timestamp>, Problem> {
+        self.take(name, A_TIME, parse_time)
+    }
+
+    /// Every `name`, of which there may be many.
+    pub fn take_all<T>(
+        &mut self,
+        name: &'static str,
+        expected: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<Vec<T>, Problem> {
+        let mut values = Vec::new();
+        while let Some(value) = self.take(name, expected, &parse)? {
+            values.push(value);
+        }
+        Ok(values)
     }
 
     /// Refuses a parameter that was not taken, or was there twice.

@@ -7,13 +7,19 @@
 mod apps;
 pub mod auth;
 mod drain;
+mod explain;
 mod extract;
 mod logs;
+mod openapi;
+mod page;
 mod problem;
 mod router;
 mod runs;
+mod schedules;
+mod secrets;
 mod server;
 mod tokens;
+mod tower;
 pub mod wire;
 
 use std::sync::Arc;
@@ -23,7 +29,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::sandbox::Sandbox;
 use crate::store::Store;
+use crate::vault::Vault;
 
+pub use self::openapi::document as openapi_document;
 pub use self::problem::Problem;
 pub use self::server::serve;
 
@@ -37,6 +45,7 @@ const MAX_FOLLOWERS: usize = 1000;
 pub struct Api {
     store: Arc<dyn Store>,
     sandbox: Sandbox,
+    vault: Arc<Vault>,
     uploads: Arc<Semaphore>,
     followers: Arc<Semaphore>,
     /// Cancelled when the server is about to end: streams end then.
@@ -44,11 +53,12 @@ pub struct Api {
 }
 
 impl Api {
-    /// The sandbox is there to inspect uploads; `closing` ends the server.
-    pub fn new(store: Arc<dyn Store>, sandbox: Sandbox, closing: CancellationToken) -> Api {
+    /// The sandbox is there to inspect uploads, the vault to keep secrets; `closing` ends the server.
+    pub fn new(store: Arc<dyn Store>, sandbox: Sandbox, vault: Arc<Vault>, closing: CancellationToken) -> Api {
         Api {
             store,
             sandbox,
+            vault,
             uploads: Arc::new(Semaphore::new(MAX_UPLOADS)),
             followers: Arc::new(Semaphore::new(MAX_FOLLOWERS)),
             closing,

@@ -8,7 +8,7 @@ use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::wire::ProblemBody;
+use super::wire::{ErrorDetail, ProblemBody};
 use crate::manifest::InvalidField;
 use crate::store::StoreError;
 
@@ -71,6 +71,15 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Problem {
         match error {
             StoreError::NotFound(_) => Problem::new(StatusCode::NOT_FOUND, "not_found", error.to_string()),
+            StoreError::Outdated(_) => {
+                let problem = Problem::new(StatusCode::PRECONDITION_FAILED, "outdated", error.to_string());
+                problem.field("If-Match").hint("read it again, and decide anew")
+            }
+            StoreError::KeyReused => {
+                let problem =
+                    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", error.to_string());
+                problem.field("Idempotency-Key").hint("take another key for another request")
+            }
             StoreError::Conflict(detail) => Problem::new(StatusCode::CONFLICT, "conflict", detail),
             StoreError::Unavailable(cause) => {
                 tracing::error!(error = %cause, "the database cannot be reached");
@@ -88,11 +97,19 @@ impl From<StoreError> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = self.status;
+        // Some clients show the detail alone.
+        let detail = match &self.field {
+            Some(field) if !self.detail.contains(field.as_str()) => format!("{field}: {}", self.detail),
+            _ => self.detail,
+        };
+        // Where Tower's clients look for it.
+        let errors = self.hint.iter().map(|hint| ErrorDetail { message: hint.clone(), location: self.field.clone() });
         let body = ProblemBody {
+            errors: errors.collect(),
             kind: "about:blank".into(),
             title: status.canonical_reason().unwrap_or("Problem").into(),
             status: status.as_u16(),
-            detail: self.detail,
+            detail,
             code: self.code.into(),
             field: self.field,
             hint: self.hint,

@@ -1,42 +1,109 @@
 //! Runs: started, listed, looked at, cancelled.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::header::HeaderName;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::extract::{AppName, JsonBody, QueryParams, RunRef};
-use super::wire::{self, CancelledRun, Links, Pages, RunList, RunOnly, RunWithLinks, StartRun, Step, Steps};
-use super::{Api, Problem};
-use crate::manifest::InvalidField;
+use super::apps::{MAX_PENDING_SECONDS, MAX_RUNNING_SECONDS};
+use super::extract::{A_TIME, AppName, JsonBody, MAX_SEQ, QueryParams, RunRef, check_environment, parse_time};
+use super::page::{MAX_PAGE, Page};
+use super::wire::{
+    self, CancelledRun, Links, Pages, ProblemBody, RunList, RunOnly, RunWithLinks, StartRun, Step, Steps, words,
+};
+use super::{Api, Problem, tower};
+use crate::manifest::{InvalidField, in_range};
 use crate::run::Status;
-use crate::store::{NewRun, RunFilter, StoreError};
+use crate::store::{NewRun, RunFilter, StartKey, StoreError, Timeouts};
 
 const PAGE: u32 = 20;
-const MAX_PAGE: u32 = 100;
 /// Source: V9.
 const MAX_INPUT_BYTES: usize = 4 << 20;
 const STEPS_PAGE: u32 = 100;
 const MAX_STEPS_PAGE: u32 = 1000;
 
-/// Answers when the run is committed.
+/// The answer to a start that was made before with the same `Idempotency-Key`.
+const REPEATED: HeaderName = HeaderName::from_static("idempotency-replayed");
+const MAX_KEY_BYTES: usize = 255;
+
+/// Start a run
+///
+/// Answers when the run is committed. Sent again with the same `Idempotency-Key` and body, it
+/// answers with the run that the first one started.
+#[utoipa::path(post, path = "/apps/{app}/runs", operation_id = "run_app", tag = "runs", request_body = StartRun,
+    params(("app" = words::AppName, Path), ("Idempotency-Key" = inline(Option<words::IdempotencyKey>), Header)),
+    responses((status = 201, body = RunOnly, headers(("Idempotency-Replayed" = String))),
+        (status = 404, body = ProblemBody), (status = 409, body = ProblemBody)))]
 pub async fn start(
     State(api): State<Api>,
     AppName(app): AppName,
+    headers: HeaderMap,
     JsonBody(body): JsonBody<StartRun>,
-) -> Result<(StatusCode, Json<RunOnly>), Problem> {
-    let new = new_run(app, body)?;
-    let parameters = new.parameters.clone();
-    let run = wire::Run::from(api.store.start_run(new).await?).with_parameters(parameters);
-    Ok((StatusCode::CREATED, Json(RunOnly { run })))
+) -> Result<(StatusCode, HeaderMap, Json<RunOnly>), Problem> {
+    let key = start_key(&headers, &body)?;
+    let new = NewRun { key, ..new_run(app.clone(), body)? };
+    let started = match api.store.start_run(new).await {
+        Ok(started) => started,
+        Err(StoreError::Conflict(detail)) => return Err(refused_start(&api, &app, detail).await),
+        Err(error) => return Err(error.into()),
+    };
+    let mut headers = HeaderMap::new();
+    if started.is_repeated {
+        headers.insert(REPEATED, HeaderValue::from_static("true"));
+    }
+    Ok((StatusCode::CREATED, headers, Json(RunOnly { run: started.run.into() })))
+}
+
+/// Why an app starts no runs at the moment.
+async fn refused_start(api: &Api, app: &str, detail: String) -> Problem {
+    match api.store.find_app(app).await {
+        Ok(found) if found.disabled => Problem::new(StatusCode::CONFLICT, "app_disabled", detail)
+            .hint(format!("`relume apps enable {app}` lets it start runs again")),
+        Ok(_) => Problem::new(StatusCode::CONFLICT, "no_version", detail)
+            .hint(format!("upload one: relume deploy app.wasm --name {app}")),
+        Err(error) => error.into(),
+    }
+}
+
+/// The key, and what was asked for with it: the body as we understand it, so that spaces and the
+/// order of fields make no difference.
+fn start_key(headers: &HeaderMap, body: &StartRun) -> Result<Option<StartKey>, Problem> {
+    let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
+    let key = key
+        .to_str()
+        .ok()
+        .filter(|key| (1..=MAX_KEY_BYTES).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()));
+    let Some(key) = key else {
+        let detail = format!("an idempotency key is 1 to {MAX_KEY_BYTES} visible ASCII characters");
+        return Err(Problem::invalid("Idempotency-Key", detail));
+    };
+    // This struct has string keys only, so it always serialises.
+    let request_hash = Sha256::digest(serde_json::to_vec(body).unwrap_or_default()).to_vec();
+    Ok(Some(StartKey { key: key.to_owned(), request_hash }))
 }
 
 fn new_run(app: String, body: StartRun) -> Result<NewRun, Problem> {
     let version = body.version.map(|version| version.number()).transpose()?;
-    if let Some(environment) = body.environment.filter(|name| name != "default") {
-        let detail = format!("there is no environment `{environment}`: the only one is `default`");
-        return Err(Problem::invalid("environment", detail));
+    check_environment(body.environment)?;
+    if body.parent_run_id.is_some() {
+        return Err(Problem::invalid("parent_run_id", "runs have no parents here yet: leave it out"));
     }
+    let scheduled_at = body.scheduled_at.map(|text| {
+        parse_time(&text).ok_or_else(|| Problem::invalid("scheduled_at", format!("`{text}` is not {A_TIME}")))
+    });
+    let timeout = |field, seconds: Option<u32>, max| {
+        let seconds = seconds.map(|seconds| in_range(field, seconds.into(), 1, max).map(|()| seconds)).transpose()?;
+        Ok::<_, InvalidField>(seconds.map(|seconds| Duration::from_secs(seconds.into())))
+    };
+    let timeouts = Timeouts {
+        pending: timeout("pending_timeout", body.pending_timeout, MAX_PENDING_SECONDS)?,
+        running: timeout("running_timeout", body.running_timeout, MAX_RUNNING_SECONDS)?,
+    };
+    let initiator = body.initiator.map(|initiator| checked_initiator(initiator.kind)).transpose()?;
     for (name, value) in &body.parameters {
         check_parameter(name, value)?;
     }
@@ -45,11 +112,30 @@ fn new_run(app: String, body: StartRun) -> Result<NewRun, Problem> {
     if input.len() > MAX_INPUT_BYTES {
         return Err(super::extract::too_large("the input", MAX_INPUT_BYTES).field("input"));
     }
-    Ok(NewRun { app, version, input, parameters: body.parameters, policy })
+    Ok(NewRun {
+        app,
+        version,
+        input,
+        parameters: body.parameters,
+        policy,
+        timeouts,
+        scheduled_at: scheduled_at.transpose()?,
+        initiator,
+        key: None,
+    })
+}
+
+fn checked_initiator(kind: String) -> Result<String, Problem> {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    if (1..=63).contains(&kind.len()) && kind.chars().all(allowed) {
+        return Ok(kind);
+    }
+    let detail = format!("`{kind}` is no kind of client: use 1 to 63 lower-case letters, digits and underscores");
+    Err(Problem::invalid("initiator.type", detail))
 }
 
 /// A parameter becomes a variable of the program's environment.
-fn check_parameter(name: &str, value: &str) -> Result<(), InvalidField> {
+pub fn check_parameter(name: &str, value: &str) -> Result<(), InvalidField> {
     let field = || format!("parameters.{name}");
     if name.is_empty() || name.contains(['=', '\0']) {
         return Err(InvalidField::new(field(), "a parameter's name is not empty, and holds neither `=` nor NUL"));
@@ -60,39 +146,74 @@ fn check_parameter(name: &str, value: &str) -> Result<(), InvalidField> {
     Ok(())
 }
 
+/// List an app's runs, newest first
+#[utoipa::path(get, path = "/apps/{app}/runs", operation_id = "list_runs", tag = "runs",
+    params(("app" = words::AppName, Path), words::RunsParams, words::PageParams),
+    responses((status = 200, body = RunList), (status = 404, body = ProblemBody)))]
 pub async fn list(State(api): State<Api>, AppName(app): AppName, query: QueryParams) -> Result<Json<RunList>, Problem> {
-    let filter = filter(Some(app.clone()), query)?;
+    let part = part_of_runs(Some(app.clone()), query)?;
     api.store.find_app(&app).await?;
-    page(&api, filter).await
+    list_part(&api, part).await
 }
 
+/// List the runs of all apps, newest first
+#[utoipa::path(get, path = "/runs", operation_id = "search_runs", tag = "runs",
+    params(words::RunsParams, words::PageParams),
+    responses((status = 200, body = RunList)))]
 pub async fn list_all(State(api): State<Api>, query: QueryParams) -> Result<Json<RunList>, Problem> {
-    page(&api, filter(None, query)?).await
+    list_part(&api, part_of_runs(None, query)?).await
 }
 
-fn filter(app: Option<String>, mut query: QueryParams) -> Result<RunFilter, Problem> {
-    let status = query.take("status", "a status, e.g. `running` or `crashed`", Status::from_word)?;
+/// Which runs, and their page where it was asked for by number.
+fn part_of_runs(app: Option<String>, mut query: QueryParams) -> Result<(RunFilter, Option<Page>), Problem> {
+    let statuses = query.take_all("status", "a status, e.g. `running` or `crashed`", Status::from_word)?;
+    let (created_from, created_until) = (query.time("start_at")?, query.time("end_at")?);
     let before = query.take("cursor", "a cursor that an earlier page named", |text| Uuid::parse_str(text).ok())?;
-    let limit = query.number("limit", 1, MAX_PAGE)?.unwrap_or(PAGE);
+    let limit = query.number("limit", 1, MAX_PAGE)?;
+    check_environment(query.text("environment")?)?;
+    let filter = RunFilter { app, statuses, created_from, created_until, before, ..RunFilter::default() };
+    let part = match (before, limit) {
+        (None, None) => {
+            let page = Page::take(&mut query)?;
+            (RunFilter { limit: page.limit(), offset: page.offset(), ..filter }, Some(page))
+        }
+        (_, limit) => (RunFilter { limit: limit.unwrap_or(PAGE), ..filter }, None),
+    };
     query.finish()?;
-    Ok(RunFilter { app, status, before, limit })
+    Ok(part)
 }
 
 /// Asks for one run more than the page holds, to know whether there is another page.
-async fn page(api: &Api, filter: RunFilter) -> Result<Json<RunList>, Problem> {
+async fn list_part(api: &Api, (filter, page): (RunFilter, Option<Page>)) -> Result<Json<RunList>, Problem> {
     let page_size = filter.limit;
-    let mut runs = api.store.list_runs(RunFilter { limit: page_size + 1, ..filter }).await?;
+    let filter = RunFilter { limit: page_size + 1, ..filter };
+    let mut runs = api.store.list_runs(&filter).await?;
     let is_more = runs.len() > page_size as usize;
     runs.truncate(page_size as usize);
     let next_cursor = runs.last().filter(|_| is_more).map(|run| run.run_id.to_string());
     let runs = runs.into_iter().map(wire::Run::from).collect();
-    Ok(Json(RunList { runs, pages: Pages { page_size, next_cursor } }))
+    let pages = match page {
+        Some(page) => page.told(api.store.count_runs(&filter).await?),
+        None => Pages { page_size, ..Pages::default() },
+    };
+    Ok(Json(RunList { runs, pages: Pages { next_cursor, ..pages } }))
 }
 
-/// A run with its attempts, input and output.
-pub async fn describe(State(api): State<Api>, at: RunRef, query: QueryParams) -> Result<Json<RunWithLinks>, Problem> {
+/// Show a run with its attempts, input and output
+#[utoipa::path(get, path = "/apps/{app}/runs/{number}", operation_id = "describe_run", tag = "runs",
+    params(("app" = words::AppName, Path), ("number" = i64, Path, minimum = 1)),
+    responses((status = 200, body = RunWithLinks), (status = 404, body = ProblemBody)))]
+pub async fn describe(
+    State(api): State<Api>,
+    at: RunRef,
+    headers: HeaderMap,
+    query: QueryParams,
+) -> Result<Json<RunWithLinks>, Problem> {
     query.finish()?;
-    let run = api.store.find_run(&at.app, at.number).await?;
+    let mut run = api.store.find_run(&at.app, at.number).await?;
+    if tower::is_asking(&headers) {
+        run = tower::as_told(run, api.store.now().await?);
+    }
     let attempts = api.store.list_attempts(run.run_id).await?;
     let io = api.store.load_run_io(run.run_id).await?;
     let links = links(&api, &at).await?;
@@ -114,16 +235,25 @@ async fn links(api: &Api, at: &RunRef) -> Result<Links, Problem> {
     Ok(Links { this: path(at.number), next, next_number, prev, prev_number })
 }
 
-/// Durable once it is acknowledged. Source: R12.
+/// Cancel a run
+///
+/// Durable once it is acknowledged.
+#[utoipa::path(post, path = "/apps/{app}/runs/{number}", operation_id = "cancel_run", tag = "runs",
+    params(("app" = words::AppName, Path), ("number" = i64, Path, minimum = 1)),
+    responses((status = 200, body = CancelledRun), (status = 404, body = ProblemBody), (status = 409, body = ProblemBody)))]
 pub async fn cancel(State(api): State<Api>, at: RunRef) -> Result<Json<CancelledRun>, Problem> {
     let run = api.store.cancel_run(&at.app, at.number).await?;
-    let parameters = api.store.load_run_io(run.run_id).await?.parameters;
-    Ok(Json(CancelledRun { run: wire::Run::from(run).with_parameters(parameters), cancelled_child_runs: 0 }))
+    Ok(Json(CancelledRun { run: run.into(), cancelled_child_runs: 0 }))
 }
 
-/// The recorded steps.
+/// List the recorded steps
+#[utoipa::path(get, path = "/apps/{app}/runs/{number}/journal", operation_id = "list_steps", tag = "runs",
+    params(("app" = words::AppName, Path), ("number" = i64, Path, minimum = 1),
+        ("after" = Option<u32>, Query, description = "Only steps with a higher `seq`"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000)),
+    responses((status = 200, body = Steps), (status = 404, body = ProblemBody)))]
 pub async fn journal(State(api): State<Api>, at: RunRef, mut query: QueryParams) -> Result<Json<Steps>, Problem> {
-    let after = query.number("after", 0, u32::MAX)?.unwrap_or(0);
+    let after = query.number("after", 0, MAX_SEQ)?.unwrap_or(0);
     let limit = query.number("limit", 1, MAX_STEPS_PAGE)?.unwrap_or(STEPS_PAGE) as usize;
     query.finish()?;
     let run = api.store.find_run(&at.app, at.number).await?;

@@ -1,36 +1,72 @@
 //! Tokens: made, listed, revoked.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 
-use super::extract::{JsonBody, QueryParams, TokenId, required};
-use super::wire::{CreateToken, Token, TokenList, TokenOnly};
+use super::auth::{Scope, TokenOptions};
+use super::extract::{JsonBody, PathPart, QueryParams, required};
+use super::wire::{CreateToken, ProblemBody, Token, TokenList, TokenOnly};
 use super::{Api, Problem, auth};
 
-const MAX_NAME_BYTES: usize = 100;
+const MAX_NAME_CHARS: usize = 100;
+/// Ten years.
+const MAX_VALID_SECONDS: u64 = 315_360_000;
 
+/// List the tokens that are not revoked
+#[utoipa::path(get, path = "/tokens", operation_id = "list_tokens", tag = "tokens", responses((status = 200, body = TokenList)))]
 pub async fn list(State(api): State<Api>, query: QueryParams) -> Result<Json<TokenList>, Problem> {
     query.finish()?;
     let tokens = api.store.list_tokens().await?;
     Ok(Json(TokenList { tokens: tokens.into_iter().map(Token::from).collect() }))
 }
 
-/// The only answer that holds the token's text.
+/// Make a token; the only answer that holds its text
+#[utoipa::path(post, path = "/tokens", operation_id = "create_token", tag = "tokens", request_body = CreateToken,
+    responses((status = 201, body = TokenOnly)))]
 pub async fn create(
     State(api): State<Api>,
     JsonBody(body): JsonBody<CreateToken>,
 ) -> Result<(StatusCode, Json<TokenOnly>), Problem> {
     let name = required("name", body.name)?;
-    if name.is_empty() || name.len() > MAX_NAME_BYTES || name.contains(char::is_control) {
-        let detail = format!("a token's name is 1 to {MAX_NAME_BYTES} bytes without control characters");
+    if name.is_empty() || name.chars().count() > MAX_NAME_CHARS || name.contains(char::is_control) {
+        let detail = format!("a token's name is 1 to {MAX_NAME_CHARS} characters without control characters");
         return Err(Problem::invalid("name", detail));
     }
-    let (token, text) = auth::create_token(&*api.store, &name).await?;
+    let scopes = scopes(body.scopes.unwrap_or_else(|| vec![Scope::Admin.as_str().into()]))?;
+    let valid_for = match body.expires_in_seconds {
+        Some(seconds) if !(1..=MAX_VALID_SECONDS).contains(&seconds) => {
+            let detail = format!("{seconds} is out of range: it is 1 to {MAX_VALID_SECONDS}");
+            return Err(Problem::invalid("expires_in_seconds", detail));
+        }
+        seconds => seconds.map(Duration::from_secs),
+    };
+    let (token, text) = auth::create_token(&*api.store, TokenOptions { name, scopes, valid_for }).await?;
     Ok((StatusCode::CREATED, Json(TokenOnly { token: Token { token: Some(text), ..token.into() } })))
 }
 
-pub async fn revoke(State(api): State<Api>, TokenId(id): TokenId) -> Result<StatusCode, Problem> {
+/// Revoke a token at once
+#[utoipa::path(delete, path = "/tokens/{id}", operation_id = "revoke_token", tag = "tokens", params(("id" = String, Path)),
+    responses((status = 204), (status = 404, body = ProblemBody)))]
+pub async fn revoke(State(api): State<Api>, PathPart(id): PathPart) -> Result<StatusCode, Problem> {
     api.store.revoke_token(&id).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+fn scopes(words: Vec<String>) -> Result<Vec<Scope>, Problem> {
+    let known = || Scope::ALL.map(Scope::as_str).join("`, `");
+    if words.is_empty() {
+        return Err(Problem::invalid("scopes", format!("a token has one scope or more of `{}`", known())));
+    }
+    let mut scopes = Vec::new();
+    for word in words {
+        let scope = Scope::from_word(&word)
+            .ok_or_else(|| Problem::invalid("scopes", format!("`{word}` is no scope: there are `{}`", known())))?;
+        if !scopes.contains(&scope) {
+            scopes.push(scope);
+        }
+    }
+    Ok(scopes)
 }

@@ -2,9 +2,12 @@
 //! CLI reads the same structs. Times are RFC 3339.
 
 mod apps;
+mod keys;
 mod records;
 mod runs;
+mod schedules;
 mod start;
+pub mod words;
 
 use std::fmt;
 
@@ -14,12 +17,14 @@ use jiff::Timestamp;
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 pub use self::apps::*;
+pub use self::keys::*;
 pub use self::records::*;
 pub use self::runs::*;
+pub use self::schedules::*;
 pub use self::start::*;
-use crate::store;
 
 /// A moment in UTC with milliseconds, which is what people compare.
 pub fn time(at: Timestamp) -> String {
@@ -27,7 +32,8 @@ pub fn time(at: Timestamp) -> String {
 }
 
 /// RFC 9457, with our `code`, `field` and `hint`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = Problem)]
 pub struct ProblemBody {
     #[serde(rename = "type")]
     pub kind: String,
@@ -36,17 +42,50 @@ pub struct ProblemBody {
     pub detail: String,
     pub code: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub field: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub hint: Option<String>,
+    /// The hint once more, where Tower's clients look for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<ErrorDetail>,
 }
 
-/// Where a list goes on.
-#[derive(Debug, Default, Serialize, Deserialize)]
+/// What to do about the field at fault.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct ErrorDetail {
+    pub message: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub location: Option<String>,
+}
+
+/// Which part of a list this is, and where it goes on.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct Pages {
     pub page_size: u32,
-    /// For `?cursor=`; null at the end.
+    /// For `?cursor=`, where a list takes that; null at the end.
+    #[schema(required = true)]
     pub next_cursor: Option<String>,
+    /// From 1; 0 is the whole list. Absent when the page was asked for by `cursor` or `limit`, like the next two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub page: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub num_pages: Option<u64>,
+    /// Of all pages together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub total: Option<u64>,
+}
+
+/// Tells a null from a field that is not there.
+pub fn nullable<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::<T>::deserialize(deserializer).map(Some)
 }
 
 /// Bytes as JSON, or else as base64 and a null.
@@ -129,39 +168,6 @@ impl<'de> Visitor<'de> for Strict {
         while entries.next_entry::<Strict, Strict>()?.is_some() {}
         Ok(Strict)
     }
-}
-
-/// `POST /v1/tokens`.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CreateToken {
-    pub name: Option<String>,
-}
-
-/// A token; its text is there once, in the answer to its creation.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Token {
-    pub id: String,
-    pub name: String,
-    pub created_at: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub token: Option<String>,
-}
-
-impl From<store::Token> for Token {
-    fn from(token: store::Token) -> Token {
-        Token { id: token.token_id, name: token.name, created_at: time(token.created_at), token: None }
-    }
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-pub struct TokenOnly {
-    pub token: Token,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-pub struct TokenList {
-    pub tokens: Vec<Token>,
 }
 
 #[cfg(test)]

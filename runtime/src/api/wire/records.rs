@@ -2,19 +2,22 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{payload, time};
+use super::{payload, time, words};
 use crate::store;
 
-/// One line of a run's log. Source: R11.
-#[derive(Debug, Serialize, Deserialize)]
+/// One line of a run's log.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct LogLine {
     pub run_id: Uuid,
     pub line_num: i64,
     pub attempt_seq: u32,
+    #[schema(value_type = words::Channel)]
     pub channel: String,
     pub content: String,
+    #[schema(format = DateTime)]
     pub reported_at: String,
 }
 
@@ -32,15 +35,28 @@ impl LogLine {
     }
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct LogLines {
     pub log_lines: Vec<LogLine>,
     /// For `?after=`; null when these were the last for now.
+    #[schema(required = true)]
     pub next_after: Option<i64>,
 }
 
+/// What a stream of logs consists of, for the document.
+#[derive(ToSchema)]
+pub struct LogEvent {
+    /// `log` or `warning`.
+    pub event: String,
+    /// The line's number; a warning has none.
+    #[schema(nullable = false)]
+    pub id: Option<String>,
+    /// JSON: a `LogLine`, or a `StreamNotice`.
+    pub data: String,
+}
+
 /// What a stream of logs says beside lines: Tower's `warning` event.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct StreamNotice {
     pub content: String,
     pub reported_at: String,
@@ -49,7 +65,7 @@ pub struct StreamNotice {
 }
 
 /// One recorded step.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Step {
     pub seq: u32,
     pub attempt_seq: u32,
@@ -57,11 +73,15 @@ pub struct Step {
     pub occurrence: u32,
     /// `finished` or `failed`.
     pub status: String,
+    #[schema(value_type = Value)]
     pub output: Box<RawValue>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub output_base64: Option<String>,
+    #[schema(required = true)]
     pub error: Option<String>,
     pub took_ms: u64,
+    #[schema(format = DateTime)]
     pub recorded_at: String,
 }
 
@@ -87,9 +107,10 @@ impl From<store::JournalEntry> for Step {
     }
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Steps {
     pub steps: Vec<Step>,
     /// For `?after=`; null at the end.
+    #[schema(required = true)]
     pub next_after: Option<u32>,
 }

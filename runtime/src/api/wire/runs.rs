@@ -4,41 +4,52 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Pages, payload, time, version_name};
+use super::{Pages, RetryPolicyBody, payload, time, version_name, words};
 use crate::manifest::RetrySection;
 use crate::run::{Failure, Status};
 use crate::store;
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Parameter {
     pub name: String,
     pub value: String,
 }
 
 /// Who or what started a run.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct Initiator {
     #[serde(rename = "type")]
+    #[schema(required = true)]
     pub kind: Option<String>,
     pub details: BTreeMap<String, String>,
 }
 
+impl Initiator {
+    fn of(client: Option<String>, schedule: Option<store::ScheduledBy>) -> Initiator {
+        let Some(schedule) = schedule else { return Initiator { kind: client, details: BTreeMap::new() } };
+        let name = schedule.name.unwrap_or_else(|| schedule.schedule_id.to_string());
+        Initiator { kind: Some("tower_schedule".into()), details: BTreeMap::from([("schedule_name".into(), name)]) }
+    }
+}
+
 /// Why an attempt failed.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct FailureBody {
     /// `crashed` is the guest's fault, `errored` is ours.
     pub class: String,
     pub kind: String,
     pub message: String,
+    #[schema(required = true)]
     pub backtrace: Option<String>,
 }
 
 impl From<Failure> for FailureBody {
     fn from(failure: Failure) -> FailureBody {
         FailureBody {
-            class: failure.kind.status().as_str().into(),
+            class: failure.kind.verdict().status().as_str().into(),
             kind: failure.kind.as_str().into(),
             message: failure.message,
             backtrace: failure.backtrace,
@@ -46,9 +57,8 @@ impl From<Failure> for FailureBody {
     }
 }
 
-/// A run. Lists leave out the fields from `parameters` on, and only a look at one run tells those
-/// from `attempts` on.
-#[derive(Debug, Serialize, Deserialize)]
+/// A run. Only a look at one run tells the fields from `attempts` on.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Run {
     #[serde(rename = "$link")]
     pub link: String,
@@ -57,42 +67,69 @@ pub struct Run {
     pub number: i64,
     pub app_version: String,
     pub environment: String,
+    #[schema(value_type = words::RunStatus)]
     pub status: String,
     /// `successful`, `failed`, or empty for the others.
     pub status_group: String,
     pub num_attempts: u32,
+    #[schema(value_type = RetryPolicyBody)]
     pub retry_policy: RetrySection,
+    #[schema(required = true)]
     pub exit_code: Option<i32>,
+    #[schema(required = true)]
     pub failure: Option<FailureBody>,
     pub is_scheduled: bool,
     pub initiator: Initiator,
+    #[schema(format = DateTime)]
     pub created_at: String,
+    #[schema(format = DateTime)]
     pub scheduled_at: String,
+    #[schema(required = true, format = DateTime)]
     pub starting_at: Option<String>,
+    #[schema(required = true, format = DateTime)]
     pub started_at: Option<String>,
+    #[schema(required = true, format = DateTime)]
     pub ended_at: Option<String>,
+    #[schema(required = true, format = DateTime)]
     pub cancelled_at: Option<String>,
+    #[schema(required = true, format = DateTime)]
     pub next_attempt_at: Option<String>,
+    /// Why retries that were left did not happen: `app_disabled` or `not_retryable`.
+    #[schema(required = true)]
+    pub retry_skipped_reason: Option<String>,
+    /// Why it was cancelled, if not on request: `pending_timeout`.
+    #[schema(required = true)]
+    pub cancelled_reason: Option<String>,
+    /// When it is cancelled if no worker has taken it.
+    #[schema(required = true, format = DateTime)]
+    pub pending_until: Option<String>,
+    /// How long an attempt may run, in seconds; 0 is as long as its version may.
+    pub running_timeout: u64,
+    pub parameters: Vec<Parameter>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub parameters: Option<Vec<Parameter>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub attempts: Option<Vec<Attempt>>,
     /// Null if there is none, or if it is not JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Value)]
     pub input: Option<Box<RawValue>>,
     /// Instead of `input` where that is not JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub input_base64: Option<String>,
     /// As `input`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Value)]
     pub output: Option<Box<RawValue>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub output_base64: Option<String>,
 }
 
 impl From<store::Run> for Run {
     fn from(run: store::Run) -> Run {
         let ended_at = run.ended_at.map(time);
+        let reason = run.ended_because.map(|reason| reason.as_str().to_owned());
         Run {
             link: format!("/v1/apps/{}/runs/{}", run.app, run.number),
             run_id: run.run_id,
@@ -110,16 +147,20 @@ impl From<store::Run> for Run {
             retry_policy: run.policy.into(),
             exit_code: run.exit_code,
             failure: run.failure.map(FailureBody::from),
-            is_scheduled: false,
-            initiator: Initiator::default(),
+            is_scheduled: run.schedule.is_some(),
+            initiator: Initiator::of(run.initiator, run.schedule),
             created_at: time(run.created_at),
-            scheduled_at: time(run.created_at),
-            starting_at: None,
+            scheduled_at: time(run.scheduled_at),
+            starting_at: run.starting_at.map(time),
             started_at: run.started_at.map(time),
             cancelled_at: ended_at.clone().filter(|_| run.status == Status::Cancelled),
             ended_at,
             next_attempt_at: run.next_attempt_at.map(time),
-            parameters: None,
+            retry_skipped_reason: reason.clone().filter(|_| run.status != Status::Cancelled),
+            cancelled_reason: reason.filter(|_| run.status == Status::Cancelled),
+            pending_until: run.pending_until.map(time),
+            running_timeout: run.running_timeout.map_or(0, |timeout| timeout.as_secs()),
+            parameters: run.parameters.into_iter().map(|(name, value)| Parameter { name, value }).collect(),
             attempts: None,
             input: None,
             input_base64: None,
@@ -130,16 +171,9 @@ impl From<store::Run> for Run {
 }
 
 impl Run {
-    /// Adds the parameters it was started with.
-    pub fn with_parameters(self, parameters: BTreeMap<String, String>) -> Run {
-        let parameters = parameters.into_iter().map(|(name, value)| Parameter { name, value }).collect();
-        Run { parameters: Some(parameters), ..self }
-    }
-
     /// Adds what is told of one run.
     pub fn with_details(mut self, attempts: Vec<store::Attempt>, io: store::RunIo) -> Run {
         self.attempts = Some(attempts.into_iter().map(Attempt::from).collect());
-        self = self.with_parameters(io.parameters);
         let (input, input_base64) = payload(Some(io.input).filter(|input| !input.is_empty()));
         let (output, output_base64) = payload(io.output);
         Run { input: Some(input), input_base64, output: Some(output), output_base64, ..self }
@@ -147,16 +181,24 @@ impl Run {
 }
 
 /// One try of a run.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Attempt {
     pub seq: u32,
+    #[schema(value_type = words::RunStatus)]
     pub status: String,
+    #[schema(required = true, format = DateTime)]
     pub starting_at: Option<String>,
+    #[schema(required = true, format = DateTime)]
     pub started_at: Option<String>,
+    #[schema(required = true, format = DateTime)]
     pub ended_at: Option<String>,
+    #[schema(required = true)]
     pub exit_code: Option<i32>,
+    #[schema(required = true)]
     pub failure: Option<FailureBody>,
+    #[schema(required = true)]
     pub fuel_used: Option<u64>,
+    #[schema(required = true)]
     pub peak_memory_bytes: Option<u64>,
     pub recoveries: u32,
 }
@@ -166,8 +208,8 @@ impl From<store::Attempt> for Attempt {
         Attempt {
             seq: attempt.seq,
             status: attempt.status.as_str().into(),
-            starting_at: None,
-            started_at: Some(time(attempt.started_at)),
+            starting_at: attempt.starting_at.map(time),
+            started_at: attempt.started_at.map(time),
             ended_at: attempt.ended_at.map(time),
             exit_code: attempt.exit_code,
             failure: attempt.failure.map(FailureBody::from),
@@ -178,37 +220,82 @@ impl From<store::Attempt> for Attempt {
     }
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct RunOnly {
     pub run: Run,
 }
 
 /// A run, and the paths of its neighbours.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct RunWithLinks {
     pub run: Run,
     #[serde(rename = "$links")]
     pub links: Links,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Links {
     #[serde(rename = "self")]
     pub this: String,
+    #[schema(required = true)]
     pub next: Option<String>,
+    #[schema(required = true)]
     pub next_number: Option<i64>,
+    #[schema(required = true)]
     pub prev: Option<String>,
+    #[schema(required = true)]
     pub prev_number: Option<i64>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct RunList {
     pub runs: Vec<Run>,
     pub pages: Pages,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct CancelledRun {
     pub run: Run,
     pub cancelled_child_runs: u32,
+}
+
+/// Why a run is where it is.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Explanation {
+    #[schema(value_type = words::RunStatus)]
+    pub status: String,
+    /// The most important one first.
+    pub reasons: Vec<Reason>,
+    pub queue: Queue,
+}
+
+/// One reason why a run is where it is.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Reason {
+    /// A word that never changes its meaning, e.g. `no_worker`.
+    pub code: String,
+    /// For a person.
+    pub message: String,
+    /// Until when it holds, if that is known.
+    #[schema(required = true, format = DateTime)]
+    pub until: Option<String>,
+}
+
+/// Who could take a waiting run.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Queue {
+    /// Workers that live.
+    pub workers: u64,
+    /// Runs that they can execute at the same time.
+    pub slots: u64,
+    /// Runs that they execute.
+    pub held: u64,
+    /// Due runs that have waited longer than this one.
+    pub ahead: u64,
+}
+
+impl From<store::Queue> for Queue {
+    fn from(queue: store::Queue) -> Queue {
+        Queue { workers: queue.workers, slots: queue.slots, held: queue.held, ahead: queue.ahead }
+    }
 }

@@ -4,21 +4,28 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
-use super::VersionRef;
+use super::{VersionRef, words};
 use crate::manifest::{InvalidField, RetrySection};
 use crate::retry::RetryPolicy;
 
 /// A retry policy as it is sent. All three fields must be there; that is checked by
 /// [`RetryPolicyBody::to_policy`], which can name the one that is not.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = RetryPolicy)]
 #[serde(
     deny_unknown_fields,
     expecting = "an object of `max_retries`, `retry_delay_seconds` and `use_exponential_backoff`"
 )]
 pub struct RetryPolicyBody {
+    /// 0 to 10.
+    #[schema(nullable = false, required = true, maximum = 10)]
     pub max_retries: Option<u32>,
+    /// 0 to 3600.
+    #[schema(nullable = false, required = true, maximum = 3600)]
     pub retry_delay_seconds: Option<u32>,
+    #[schema(nullable = false, required = true)]
     pub use_exponential_backoff: Option<bool>,
 }
 
@@ -36,7 +43,7 @@ impl RetryPolicyBody {
 }
 
 /// `POST /v1/apps/{app}/runs`.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StartRun {
     /// Without it the active one.
@@ -44,15 +51,50 @@ pub struct StartRun {
     pub version: Option<VersionRef>,
     /// The guest gets the text as it was sent.
     #[serde(default, deserialize_with = "raw", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Value)]
     pub input: Option<Box<RawValue>>,
     #[serde(default)]
+    #[schema(value_type = BTreeMap<words::ParameterName, words::ParameterValue>)]
     pub parameters: BTreeMap<String, String>,
     /// Without it the app's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_policy: Option<RetryPolicyBody>,
-    /// Tower's clients send it. There is one environment, `default`.
+    /// When to start: RFC 3339, at once unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    pub scheduled_at: Option<String>,
+    /// How long it may wait for a worker before it is cancelled, in seconds: 1 to 2592000; the app's unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 2592000)]
+    pub pending_timeout: Option<u32>,
+    /// How long an attempt may run, in seconds: 1 to 86400; the app's unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 86400)]
+    pub running_timeout: Option<u32>,
+    /// `default`, the only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<words::OnlyEnvironment>)]
     pub environment: Option<String>,
+    /// What kind of client asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initiator: Option<InitiatorBody>,
+    /// Null: runs have no parents here yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(ignore)]
+    pub parent_run_id: Option<String>,
+    #[serde(default, rename = "$schema", skip_serializing)]
+    #[schema(ignore)]
+    pub schema: Option<String>,
+}
+
+/// What kind of client asks for a run.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, expecting = "an object of `type`")]
+pub struct InitiatorBody {
+    /// E.g. `tower_cli`: 1 to 63 lower-case letters, digits and underscores.
+    #[serde(rename = "type")]
+    #[schema(pattern = "^[a-z0-9_]{1,63}$")]
+    pub kind: String,
 }
 
 /// Keeps a `null`, which is an input too.
