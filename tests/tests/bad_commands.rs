@@ -1,5 +1,8 @@
 //! A command that cannot be done says what, why and what next, and nothing is left of it.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+
 use relume_tests::guests;
 use relume_tests::server::{Said, Server, cli};
 use serde_json::json;
@@ -100,7 +103,7 @@ fn a_server_or_worker_without_its_database_says_so_and_shows_no_password() {
 
 #[test]
 fn a_port_that_is_in_use_is_named() {
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("it is bound").to_string();
     let folder = tempfile::tempdir().expect("a folder");
     for args in
@@ -120,4 +123,40 @@ fn a_wrong_token_at_the_wrong_server_is_not_sent_on() {
     let said = cli(folder.path(), &["--server", "http://127.0.0.1:1", "apps", "list", "--json"], &[], "");
     check_failure(&said, 10, "127.0.0.1:1");
     assert!(!said.stderr.contains("rl_local"), "{said:?}");
+}
+
+#[test] // R5
+fn a_change_that_came_first_is_not_overwritten() {
+    let app = json!({"app": {
+        "name": "greet", "owner": "", "short_description": "", "version": null, "status": "active",
+        "health_status": "healthy", "is_externally_accessible": false, "schedule": null, "next_run_at": null,
+        "pending_timeout": 0, "running_timeout": 0, "created_at": "",
+        "retry_policy": {"max_retries": 2, "retry_delay_seconds": 7, "use_exponential_backoff": false},
+    }, "runs": []});
+    let problem = json!({
+        "type": "about:blank", "title": "Precondition Failed", "status": 412, "code": "outdated", "field": "If-Match",
+        "detail": "app `greet` was changed", "hint": "read it again, and decide anew",
+    });
+    // A server on which somebody else is always faster.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+    let server = std::thread::spawn(move || {
+        let answers = [("200 OK", app, "ETag: \"4\"\r\n"), ("412 Precondition Failed", problem, "")];
+        answers.map(|(status, body, header)| {
+            let (mut connection, _) = listener.accept().expect("a caller");
+            let lines = BufReader::new(connection.try_clone().expect("a descriptor")).lines().map_while(Result::ok);
+            let asked: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+            let body = body.to_string();
+            let head =
+                format!("HTTP/1.1 {status}\r\n{header}Connection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+            connection.write_all(format!("{head}{body}").as_bytes()).expect("the caller is there");
+            asked.join("\n").to_lowercase()
+        })
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let said = cli(folder.path(), &["--server", &url, "apps", "set", "greet", "--delay", "9"], &[], "");
+    check_failure(&said, 1, "cause: If-Match: app `greet` was changed");
+    let [read, changed] = server.join().expect("no panic");
+    assert!(read.starts_with("get /v1/apps/greet"), "{read}");
+    assert!(changed.starts_with("patch /v1/apps/greet") && changed.contains("if-match: \"4\""), "{changed}");
 }

@@ -43,7 +43,7 @@ fn check(said: &Said, stdout: &str) {
 #[test] // R54
 fn an_app_is_deployed_run_and_looked_at() {
     let (server, _worker) = server();
-    check(&server.cli(&["apps", "list"]), "APP VERSION CREATED");
+    check(&server.cli(&["apps", "list"]), "APP STATUS VERSION NEXT RUN CREATED");
     check(&server.cli(&["deploy", component("steps")]), "steps v1 DIGEST");
     check(&server.cli(&["deploy", component("steps")]), "steps v1 DIGEST");
     let said = server.cli(&["run", "steps", "--input", "2", "--follow"]);
@@ -58,7 +58,7 @@ fn an_app_is_deployed_run_and_looked_at() {
     check(&server.cli(&["runs", "list", "steps", "--status", "crashed"]), "RUN STATUS VERSION ATTEMPT CREATED");
     let said = server.cli(&["runs", "list", "-n", "1"]);
     assert!(said.stderr.starts_with("more: --cursor ") && plain(&said.stdout).lines().count() == 2, "{said:?}");
-    let show = "run steps#2\nstatus exited\nversion v1\ncreated TIME\nstarted TIME\nended TIME\nexit code 0\n\
+    let show = "run steps#2\nstatus exited\nversion v1\nstarted by relume_cli\ncreated TIME\nstarted TIME\nended TIME\nexit code 0\n\
         parameter GREETING=a=b\ninput 1\noutput 1\n\n\
         ATTEMPT STATUS STARTED ENDED EXIT RECOVERIES FAILURE\n1 exited TIME TIME 0 0 -";
     check(&server.cli(&["runs", "show", "steps#2"]), show);
@@ -71,14 +71,14 @@ fn an_app_is_deployed_run_and_looked_at() {
     assert!(table[2].starts_with("2 step-2 finished 1 ") && table[2].ends_with("ms 2"), "{table:?}");
     let size = std::fs::metadata(component("steps")).expect("it was built").len();
     let app = format!(
-        "app steps\nversion v1\nretries 0, after 0 s\n\nVERSION BYTES CREATED SHA256\nv1 {size} TIME DIGEST\n\n\
+        "app steps\nstatus active\nversion v1\nretries none\n\nVERSION BYTES CREATED SHA256\nv1 {size} TIME DIGEST\n\n\
         RUN STATUS VERSION CREATED\nsteps#2 exited v1 TIME\nsteps#1 exited v1 TIME"
     );
     check(&server.cli(&["apps", "show", "steps"]), &app);
-    check(&server.cli(&["apps", "list"]), "APP VERSION CREATED\nsteps v1 TIME");
+    check(&server.cli(&["apps", "list"]), "APP STATUS VERSION NEXT RUN CREATED\nsteps active v1 - TIME");
 }
 
-#[test] // R2, R10, R12
+#[test] // R2, R7, R10
 fn the_exit_code_is_the_runs_verdict() {
     let server = Server::postgres();
     let _worker = Process::worker(&server.database, 15, &[]);
@@ -94,6 +94,8 @@ fn the_exit_code_is_the_runs_verdict() {
         cause: cannot open the shop: the key is lost\nhint: see its attempts with `relume runs show return-error#1`\n";
     assert_eq!((crashed.exit_code, crashed.stderr.as_str()), (3, expected), "{crashed:?}");
     assert_eq!(run("exit_three", &[]).exit_code, 3);
+    let once = run("not_retryable", &["--retries", "3"]);
+    assert_eq!((once.exit_code, once.stderr.matches("Error: ").count()), (3, 1), "{once:?}");
 
     let refuse = "create function refuse() returns trigger language plpgsql as \
         $$ begin raise exception 'the journal is broken'; end $$; \
@@ -161,13 +163,16 @@ async fn with_json_a_command_prints_what_the_api_answers() {
     node.finished(&run).await;
     worker.drain().await;
     for (args, path) in [
-        (["apps", "list"].as_slice(), "/v1/apps"),
+        (["apps", "list"].as_slice(), "/v1/apps?page=0"),
         (&["apps", "show", "steps"], "/v1/apps/steps"),
-        (&["runs", "list"], "/v1/runs"),
-        (&["runs", "list", "steps"], "/v1/apps/steps/runs"),
+        (&["runs", "list"], "/v1/runs?limit=20"),
+        (&["runs", "list", "steps"], "/v1/apps/steps/runs?limit=20"),
         (&["runs", "show", "steps#1"], "/v1/apps/steps/runs/1"),
         (&["runs", "logs", "steps#1"], "/v1/apps/steps/runs/1/logs"),
         (&["runs", "steps", "steps#1"], "/v1/apps/steps/runs/1/journal"),
+        (&["runs", "explain", "steps#1"], "/v1/apps/steps/runs/1/explain"),
+        (&["schedules", "list"], "/v1/schedules?page=0"),
+        (&["secrets", "list"], "/v1/secrets?page=0"),
         (&["tokens", "list"], "/v1/tokens"),
     ] {
         let said = server.cli(&[args, &["--json"]].concat());
@@ -197,10 +202,13 @@ fn a_token_is_created_used_and_revoked() {
     assert!(text.starts_with("rl_") && created.stderr.is_empty(), "{created:?}");
     let id = text.split('_').nth(1).expect("an id");
     let list = plain(&server.cli(&["tokens", "list"]).stdout);
-    assert!(list.contains(&format!("{id} laptop TIME")) && list.starts_with("ID NAME CREATED\n"), "{list}");
+    assert!(
+        list.contains(&format!("{id} laptop admin - TIME")) && list.starts_with("ID NAME SCOPES EXPIRES CREATED\n"),
+        "{list}"
+    );
     let with_it =
         || cli(server.folder.path(), &["apps", "list"], &[("RELUME_URL", &server.url), ("RELUME_TOKEN", text)], "");
-    check(&with_it(), "APP VERSION CREATED");
+    check(&with_it(), "APP STATUS VERSION NEXT RUN CREATED");
     let revoked = server.cli(&["tokens", "revoke", id]);
     assert_eq!((revoked.exit_code, revoked.stderr), (0, format!("{id} is revoked\n")));
     let refused = with_it();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder, Response, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -20,8 +21,9 @@ pub struct Client {
     token: Option<String>,
 }
 
-/// An answer: its text for `--json`, and what it means.
+/// An answer: its headers, its text for `--json`, and what it means.
 pub struct Answer<T> {
+    pub headers: HeaderMap,
     pub text: String,
     pub body: T,
 }
@@ -62,7 +64,18 @@ impl Client {
         path: &str,
         body: &impl Serialize,
     ) -> Result<Answer<T>, Failure> {
-        self.answer(what, self.request(Method::POST, path)?.json(body)).await
+        self.send_json(what, Method::POST, path, body).await
+    }
+
+    /// Sends JSON to `path` in any way.
+    pub async fn send_json<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<Answer<T>, Failure> {
+        self.answer(what, self.request(method, path)?.json(body)).await
     }
 
     /// A request to `path`, with the token.
@@ -78,16 +91,17 @@ impl Client {
     /// Sends a request and reads its answer.
     pub async fn answer<T: DeserializeOwned>(&self, what: &str, request: RequestBuilder) -> Result<Answer<T>, Failure> {
         let response = self.send(what, request).await?;
+        let headers = response.headers().clone();
         let text = response.text().await.map_err(|e| self.unreachable(what, &e))?;
         let body = serde_json::from_str(&text)
             .map_err(|e| Failure::new(what).because(format!("the answer of {} is not Relume's: {e}", self.server)))?;
-        Ok(Answer { text, body })
+        Ok(Answer { headers, text, body })
     }
 
     /// Sends a request; an answer that is not 2xx is a failure.
     pub async fn send(&self, what: &str, request: RequestBuilder) -> Result<Response, Failure> {
         let response = request.send().await.map_err(|e| self.unreachable(what, &e))?;
-        let status = response.status();
+        let (status, path) = (response.status(), response.url().path().to_owned());
         if status.is_success() {
             return Ok(response);
         }
@@ -98,7 +112,7 @@ impl Client {
         if status == 401 {
             problem.hint = Some(format!("set RELUME_TOKEN, or run this where `relume dev` left {DATA_DIR}/token"));
         }
-        Err(Failure::refused(what, problem))
+        Err(Failure::refused(what, problem, &path))
     }
 
     /// The server cannot be reached, or broke off.
@@ -112,6 +126,15 @@ impl Client {
             .hint("start a server with `relume dev`, or name one with --server")
             .exit_code(10)
     }
+}
+
+/// A name as a part of a path.
+pub fn segment(name: &str) -> String {
+    let written = |byte: u8| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
+        other => format!("%{other:02X}"),
+    };
+    name.bytes().map(written).collect()
 }
 
 /// The token that `relume dev` left in this folder. It is for the server on this machine, and
@@ -131,4 +154,15 @@ fn root(error: &reqwest::Error) -> String {
         cause = inner;
     }
     cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_stays_one_part_of_the_path() {
+        assert_eq!(segment("nightly-1_a.b~c"), "nightly-1_a.b~c");
+        assert_eq!(segment("a/b ?#ä"), "a%2Fb%20%3F%23%C3%A4");
+    }
 }

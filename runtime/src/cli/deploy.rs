@@ -2,18 +2,23 @@
 
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use clap::Args;
-use reqwest::Method;
+use futures_util::stream;
 use reqwest::multipart::{Form, Part};
+use reqwest::{Body, Method};
 
 use super::client::Client;
 use super::failure::Failure;
 use super::output::Output;
+use super::progress::Progress;
 use crate::api::wire::VersionOnly;
 use crate::manifest::{Manifest, check_app_name};
 use crate::sandbox::MAX_COMPONENT_BYTES;
 
 const MANIFEST: &str = "relume.toml";
+/// What is sent at once, so that a bar moves.
+const CHUNK_BYTES: usize = 64 << 10;
 
 #[derive(Debug, Args)]
 pub struct Deploy {
@@ -35,12 +40,15 @@ pub async fn deploy(options: Deploy, client: &Client, output: Output) -> Result<
     let component = read_component(&path).await?;
 
     let what = format!("`{name}` cannot be deployed");
-    let mut form = Form::new().part("component", Part::bytes(component).file_name("app.wasm"));
+    let progress = Progress::upload(output, component.len() as u64);
+    let mut form = Form::new().part("component", streamed(component, &progress).file_name("app.wasm"));
     if let Some(manifest) = manifest {
         form = form.part("manifest", Part::text(manifest.text).file_name(MANIFEST));
     }
     let request = client.request(Method::POST, &format!("/apps/{name}/versions?create=true"))?.multipart(form);
-    let answer = client.answer::<VersionOnly>(&what, request).await?;
+    let answer = client.answer::<VersionOnly>(&what, request).await;
+    drop(progress);
+    let answer = answer?;
     if output.json {
         output.data(&answer.text);
     } else {
@@ -48,6 +56,18 @@ pub async fn deploy(options: Deploy, client: &Client, output: Output) -> Result<
         output.data(&format!("{name} {}  sha256:{}", version.version, version.content_checksum));
     }
     Ok(())
+}
+
+/// The component in pieces, each told when it is taken to be sent.
+fn streamed(component: Vec<u8>, progress: &Progress) -> Part {
+    let (component, sent) = (Bytes::from(component), progress.counter("compiling"));
+    let length = component.len();
+    let pieces = (0..length).step_by(CHUNK_BYTES).map(move |start| {
+        let piece = component.slice(start..length.min(start + CHUNK_BYTES));
+        sent(piece.len());
+        Ok::<_, std::io::Error>(piece)
+    });
+    Part::stream_with_length(Body::wrap_stream(stream::iter(pieces)), length as u64)
 }
 
 /// A `relume.toml` that was found.

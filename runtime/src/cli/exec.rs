@@ -10,11 +10,11 @@ use uuid::Uuid;
 use super::deploy::{ManifestFile, read_component};
 use super::failure::Failure;
 use super::output::Output;
-use super::{DATA_DIR, Given, runs};
+use super::{DATA_DIR, Given, show};
 use crate::api::wire::{FailureBody, payload};
 use crate::journal::Journal;
 use crate::log::Log;
-use crate::run::{Outcome, Status};
+use crate::run::Outcome;
 use crate::sandbox::{Ended, Sandbox, Task};
 
 #[derive(Debug, Args)]
@@ -35,6 +35,8 @@ pub struct Exec {
 pub async fn exec(options: Exec, output: Output) -> Result<ExitCode, Failure> {
     let manifest = ManifestFile::find(options.manifest.as_deref(), Some(&options.component))?;
     let settings = manifest.map(|file| file.manifest.settings()).unwrap_or_default();
+    // Those that the manifest names, and this shell has.
+    let secrets = settings.secrets.iter().filter_map(|name| Some((name.clone(), std::env::var(name).ok()?))).collect();
     let component = read_component(&options.component).await?;
     let input = options.given.read_input().await?.unwrap_or_default();
     let what = format!("`{}` cannot be executed", options.component.display());
@@ -54,7 +56,9 @@ pub async fn exec(options: Exec, output: Output) -> Result<ExitCode, Failure> {
         args: options.args,
         input,
         parameters: options.given.parameters.into_iter().collect(),
+        secrets,
         settings,
+        running_timeout: None,
         journal: Journal::in_memory(Vec::new()),
         log: log.clone(),
     };
@@ -64,9 +68,12 @@ pub async fn exec(options: Exec, output: Output) -> Result<ExitCode, Failure> {
 }
 
 fn print(program: &str, ended: Ended, output: Output) -> ExitCode {
-    let (status, bytes, failure, exit_code) = match ended.outcome {
-        Outcome::Exited { output } => (Status::Exited, output, None, Some(0)),
-        Outcome::Failed { failure, exit_code } => (failure.kind.status(), None, Some(failure), exit_code),
+    let status = ended.outcome.verdict().status();
+    let (bytes, failure, exit_code) = match ended.outcome {
+        Outcome::Exited { output } => (output, None, Some(0)),
+        Outcome::Failed { failure, exit_code } | Outcome::NotRetryable { failure, exit_code } => {
+            (None, Some(failure), exit_code)
+        }
     };
     if output.json {
         let (value, base64) = payload(bytes);
@@ -76,15 +83,15 @@ fn print(program: &str, ended: Ended, output: Output) -> ExitCode {
             "fuel_used": ended.fuel_used, "peak_memory_bytes": ended.peak_memory_bytes,
         });
         output.data(&told.to_string());
-        return ExitCode::from(runs::exit_code(status));
+        return ExitCode::from(show::exit_code(status));
     }
     if let Some(bytes) = bytes {
         output.data(&String::from_utf8_lossy(&bytes));
     }
     if let Some(failure) = failure {
-        runs::print_failure(&format!("`{program}` {}", status.as_str()), &failure.into(), output);
+        show::print_failure(&format!("`{program}` {}", status.as_str()), &failure.into(), output);
     }
-    ExitCode::from(runs::exit_code(status))
+    ExitCode::from(show::exit_code(status))
 }
 
 /// The cache of this folder's `relume dev`, or else the user's.

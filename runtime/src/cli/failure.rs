@@ -14,12 +14,14 @@ pub struct Failure {
     cause: Option<String>,
     hint: Option<String>,
     pub exit_code: u8,
+    /// The server knows of such a thing already, or its state forbids this: 409.
+    pub is_conflict: bool,
 }
 
 impl Failure {
     /// What failed, in one line.
     pub fn new(what: impl Into<String>) -> Failure {
-        Failure { what: what.into(), cause: None, hint: None, exit_code: 1 }
+        Failure { what: what.into(), cause: None, hint: None, exit_code: 1, is_conflict: false }
     }
 
     /// Why.
@@ -42,8 +44,8 @@ impl Failure {
         self.exit_code(2)
     }
 
-    /// What the server refused, told as a failure to do `what`.
-    pub fn refused(what: &str, problem: ProblemBody) -> Failure {
+    /// What the server refused at `path`, told as a failure to do `what`.
+    pub fn refused(what: &str, problem: ProblemBody, path: &str) -> Failure {
         let exit_code = match problem.status {
             401 | 403 => 7,
             404 => 6,
@@ -54,10 +56,8 @@ impl Failure {
             Some(field) if !problem.detail.contains(field.as_str()) => format!("{field}: {}", problem.detail),
             _ => problem.detail,
         };
-        let elsewhere =
-            || "`relume apps list`, `relume runs list` and `relume tokens list` show what is there".to_owned();
-        let hint = problem.hint.or_else(|| matches!(problem.status, 404 | 409).then(elsewhere));
-        Failure { what: what.into(), cause: Some(cause), hint, exit_code }
+        let hint = problem.hint.or_else(|| matches!(problem.status, 404 | 409).then(|| where_to_look(path)));
+        Failure { what: what.into(), cause: Some(cause), hint, exit_code, is_conflict: problem.status == 409 }
     }
 
     /// Prints the three lines to stderr.
@@ -70,6 +70,17 @@ impl Failure {
             output.note(&format!("hint: {hint}"));
         }
     }
+}
+
+/// What to type to see what is there.
+fn where_to_look(path: &str) -> String {
+    for kind in ["secrets", "tokens"] {
+        if path.contains(&format!("/v1/{kind}")) {
+            return format!("`relume {kind} list` shows what is there");
+        }
+    }
+    let kind = if path.contains("/v1/schedules") { "schedules" } else { "runs" };
+    format!("`relume apps list` and `relume {kind} list` show what is there")
 }
 
 /// What was typed for an app is not the name of one.

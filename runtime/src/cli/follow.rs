@@ -1,6 +1,7 @@
 //! How is a log followed? Server-sent events, connected again after the last line whenever the
 //! connection ends before the run does.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -15,12 +16,12 @@ use crate::api::wire::{LogLine, StreamNotice};
 const MAX_TRIES: u32 = 10;
 const BETWEEN_TRIES: Duration = Duration::from_secs(1);
 
-/// Calls `on_line` for every line of the run, and returns when it is over.
+/// Calls `on_line` for every line of the run, and returns when it is over, or when that says so.
 pub async fn follow(
     client: &Client,
     at: &RunId,
     attempt: Option<u32>,
-    mut on_line: impl FnMut(&LogLine),
+    mut on_line: impl FnMut(&LogLine) -> ControlFlow<()>,
 ) -> Result<(), Failure> {
     let what = format!("the log of {at} cannot be followed");
     let query = attempt.map(|attempt| format!("?attempt={attempt}")).unwrap_or_default();
@@ -39,7 +40,9 @@ pub async fn follow(
                             "log" => {
                                 let line: LogLine = read(&what, &event.data)?;
                                 last_line = line.line_num;
-                                on_line(&line);
+                                if on_line(&line).is_break() {
+                                    return Ok(());
+                                }
                             }
                             "warning" if read::<StreamNotice>(&what, &event.data)?.end_of_stream => return Ok(()),
                             _ => {}

@@ -1,9 +1,9 @@
 //! The program's own log, on stderr.
 
-use std::io::IsTerminal;
-
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
+
+use super::output::may_draw;
 
 /// How a line of the log looks.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -19,7 +19,7 @@ pub fn start(format: LogFormat, is_quiet: bool) {
     let filter = EnvFilter::try_from_env("RELUME_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
-        LogFormat::Text => subscriber.with_target(false).with_ansi(std::io::stderr().is_terminal()).init(),
+        LogFormat::Text => subscriber.with_target(false).with_ansi(may_draw()).init(),
         LogFormat::Json => subscriber.json().flatten_event(true).init(),
     }
 }

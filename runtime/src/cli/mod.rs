@@ -8,27 +8,38 @@ mod apps;
 mod client;
 mod deploy;
 mod exec;
+mod explain;
 mod failure;
 mod follow;
 mod logging;
+mod logs;
 mod output;
+mod progress;
+mod prompt;
+mod retries;
 mod run;
 mod run_id;
 mod runs;
+mod schedules;
+mod secrets;
 mod serve;
+mod show;
+mod span;
 mod stop;
 mod tokens;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 use tokio::runtime::Runtime;
 
 use self::client::Client;
 use self::failure::Failure;
 use self::logging::LogFormat;
 use self::output::Output;
+use crate::api::openapi_document;
 use crate::manifest::Manifest;
 
 /// Where `relume dev` keeps its things, and the other commands find its token.
@@ -45,6 +56,7 @@ pub struct Cli {
 }
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
 struct Global {
     /// Print the API's JSON on stdout
     #[arg(long, global = true)]
@@ -77,17 +89,48 @@ enum Command {
     Run(run::Start),
     /// Execute a component here, without a server
     Exec(exec::Exec),
-    /// List, show and cancel runs
+    /// Look at runs, and cancel them
     #[command(subcommand)]
     Runs(runs::Runs),
-    /// List and show apps
+    /// Look at apps, and change them
     #[command(subcommand)]
     Apps(apps::Apps),
-    /// List, create and revoke tokens
+    /// Start runs at set times
+    #[command(subcommand)]
+    Schedules(schedules::Schedules),
+    /// Keep what apps need and nobody else may see
+    #[command(subcommand)]
+    Secrets(secrets::Secrets),
+    /// Say who may ask the server, and for what
     #[command(subcommand)]
     Tokens(tokens::Tokens),
+    /// Print a script with which a shell completes commands
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
     /// Print the JSON Schema of relume.toml
     Schema,
+    /// Print the OpenAPI document of the server
+    Openapi,
+}
+
+/// Every command that can be typed, e.g. `runs list`, and what its help says first.
+pub fn commands() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    collect(&Cli::command(), "", &mut found);
+    found
+}
+
+fn collect(command: &clap::Command, path: &str, found: &mut Vec<(String, String)>) {
+    for inner in command.get_subcommands() {
+        let name = format!("{path}{}", inner.get_name());
+        if inner.has_subcommands() {
+            collect(inner, &format!("{name} "), found);
+        } else {
+            found.push((name, inner.get_about().map(ToString::to_string).unwrap_or_default()));
+        }
+    }
 }
 
 /// Does what was typed.
@@ -123,10 +166,22 @@ async fn dispatch(command: Command, global: Global, output: Output) -> Result<Ex
         Command::Deploy(options) => deploy::deploy(options, &client()?, output).await?,
         Command::Run(start) => return run::start(start, &client()?, output).await,
         Command::Exec(options) => return exec::exec(options, output).await,
-        Command::Runs(runs) => return runs::runs(runs, &client()?, output).await,
+        Command::Runs(runs) => runs::runs(runs, &client()?, output).await?,
         Command::Apps(apps) => apps::apps(apps, &client()?, output).await?,
         Command::Tokens(tokens) => tokens::tokens(tokens, &client()?, output).await?,
-        Command::Schema => output.data(&format!("{:#}", Manifest::json_schema())),
+        Command::Schedules(options) => schedules::schedules(options, &client()?, output).await?,
+        Command::Secrets(options) => secrets::secrets(options, &client()?, output).await?,
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "relume", &mut script);
+            output.bytes(&script);
+        }
+        Command::Schema => {
+            output.data(&format!("{:#}", Manifest::json_schema()));
+        }
+        Command::Openapi => {
+            output.data(&format!("{:#}", openapi_document()));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -180,8 +235,6 @@ struct DataDir {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

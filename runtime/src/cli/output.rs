@@ -1,7 +1,10 @@
 //! How are things printed? Data on stdout, the rest on stderr, and nothing that steers a
 //! terminal. Source: V19.
 
-use std::io::{IsTerminal, Write};
+use std::env;
+use std::io::{self, IsTerminal, Write};
+
+use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::log::printable;
 
@@ -9,6 +12,8 @@ use crate::log::printable;
 #[derive(Debug, Clone, Copy)]
 pub struct Output {
     pub json: bool,
+    /// Whether a bar or a status line may be drawn on stderr.
+    pub draws: bool,
     clean_stdout: bool,
     clean_stderr: bool,
 }
@@ -16,31 +21,32 @@ pub struct Output {
 impl Output {
     /// Control characters are stripped on a terminal unless `raw`.
     pub fn new(json: bool, raw: bool) -> Output {
-        let clean_stdout = !raw && std::io::stdout().is_terminal();
-        let clean_stderr = !raw && std::io::stderr().is_terminal();
-        Output { json, clean_stdout, clean_stderr }
+        let clean_stdout = !raw && io::stdout().is_terminal();
+        let clean_stderr = !raw && io::stderr().is_terminal();
+        Output { json, draws: !json && may_draw(), clean_stdout, clean_stderr }
     }
 
-    /// Prints data and a newline.
-    pub fn data(self, text: &str) {
+    /// Prints data and a newline, and tells whether anybody reads it.
+    pub fn data(self, text: &str) -> bool {
         let text = if self.clean_stdout { printable(text) } else { text.into() };
-        // Whoever read our output has left: nothing is to be done.
-        let _ = writeln!(std::io::stdout().lock(), "{text}");
+        writeln!(io::stdout().lock(), "{text}").is_ok()
     }
 
     /// Prints bytes as they are when they go to a file or a pipe.
     pub fn bytes(self, bytes: &[u8]) {
         if self.clean_stdout {
-            return self.data(&String::from_utf8_lossy(bytes));
+            self.data(&String::from_utf8_lossy(bytes));
+            return;
         }
-        let mut stdout = std::io::stdout().lock();
+        let mut stdout = io::stdout().lock();
+        // Whoever read our output has left: nothing is to be done.
         let _ = stdout.write_all(bytes).and_then(|()| stdout.flush());
     }
 
     /// Prints what is not data.
     pub fn note(self, text: &str) {
         let text = if self.clean_stderr { printable(text) } else { text.into() };
-        let _ = writeln!(std::io::stderr().lock(), "{text}");
+        let _ = writeln!(io::stderr().lock(), "{text}");
     }
 
     /// Prints rows in aligned columns under a heading; nothing but the heading if there are none.
@@ -53,5 +59,31 @@ impl Output {
             let padded = cells.map(|(column, text)| format!("{text:<width$}", width = width(column).unwrap_or(0)));
             self.data(padded.collect::<Vec<_>>().join("  ").trim_end());
         }
+    }
+
+    /// Prints what is known of one thing, a line for each fact.
+    pub fn facts(self, facts: &[(&str, String)]) {
+        for (label, text) in facts {
+            self.data(format!("{label:<12}  {text}").trim_end());
+        }
+    }
+}
+
+/// Whether stderr is a terminal that can be drawn on, and nobody asked for plain text. Source: <https://no-color.org>.
+pub fn may_draw() -> bool {
+    let has = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+    io::stderr().is_terminal() && !has("NO_COLOR") && !is_dumb
+}
+
+/// Returns when whoever reads stdout has left, as `head` does; never if stdout is a file.
+pub async fn nobody_reads() {
+    let left = tokio::task::spawn_blocking(|| {
+        // An error of the pipe is told whether it is asked for or not.
+        let stdout = io::stdout();
+        poll(&mut [PollFd::new(&stdout, PollFlags::empty())], None)
+    });
+    if !matches!(left.await, Ok(Ok(_))) {
+        std::future::pending().await
     }
 }

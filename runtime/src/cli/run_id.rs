@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use clap::Args;
+
 use super::failure::Failure;
 use crate::manifest::check_app_name;
 
@@ -10,6 +12,21 @@ use crate::manifest::check_app_name;
 pub struct RunId {
     pub app: String,
     pub number: i64,
+}
+
+/// A run as it is typed.
+#[derive(Debug, Args)]
+pub struct Named {
+    /// The run, e.g. greet#7 or greet 7
+    #[arg(required = true, num_args = 1..=2, value_name = "RUN")]
+    run: Vec<String>,
+}
+
+impl Named {
+    /// The run that was named.
+    pub fn id(&self) -> Result<RunId, Failure> {
+        RunId::parse(&self.run)
+    }
 }
 
 impl RunId {
@@ -38,5 +55,25 @@ impl RunId {
 impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(f, "{}#{}", self.app, self.number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(words: &[&str], expected: Option<(&str, i64)>) {
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        let expected = expected.map(|(app, number)| RunId { app: app.into(), number });
+        assert_eq!(RunId::parse(&words).ok(), expected, "{words:?}");
+    }
+
+    #[test]
+    fn a_run_is_named_in_two_ways() {
+        check(&["greet#7"], Some(("greet", 7)));
+        check(&["greet", "7"], Some(("greet", 7)));
+        check(&["greet"], None);
+        check(&["greet#0"], None);
+        check(&["../x", "1"], None);
     }
 }

@@ -13,13 +13,18 @@ use super::DataDir;
 use super::failure::Failure;
 use super::output::Output;
 use super::stop::{Signals, until_stopped};
+use crate::api::auth::TokenOptions;
 use crate::api::{self, Api, auth};
 use crate::sandbox::Sandbox;
+use crate::scheduler;
 use crate::store::{self, Store, StoreError};
+use crate::vault::Vault;
 use crate::worker::{self, Shutdown, WorkerOptions};
 
 /// How long a worker's runs stay its own after it was last heard of.
 const LEASE_SECONDS: u64 = 15;
+const SECRETS_KEY: &str = "RELUME_SECRETS_KEY";
+
 #[derive(Debug, Args)]
 pub struct Dev {
     /// Where to listen; port 0 takes a free one
@@ -82,14 +87,16 @@ pub async fn dev(options: Dev, output: Output) -> Result<(), Failure> {
     let listener = listen(options.listen).await?;
     let data_dir = options.data.create()?;
     let store = open(&format!("sqlite:{}", data_dir.join("relume.db").display())).await?;
-    let sandbox = sandbox(&data_dir)?;
+    let (sandbox, vault) = (sandbox(&data_dir)?, vault(&data_dir)?);
     let new_token = dev_token(&*store, &data_dir.join("token")).await?;
 
     let signals = Signals::new()?;
     let (closing, shutdown) = (CancellationToken::new(), Shutdown::new());
-    let work = tokio::spawn(worker::work(store.clone(), sandbox.clone(), options.work.options(), shutdown.clone()));
+    let work = worker::work(store.clone(), sandbox.clone(), vault.clone(), options.work.options(), shutdown.clone());
+    let work = tokio::spawn(work);
+    tokio::spawn(scheduler::watch(store.clone(), closing.clone()));
     let address = address(&listener)?;
-    let server = tokio::spawn(api::serve(listener, Api::new(store, sandbox, closing.clone())));
+    let server = tokio::spawn(api::serve(listener, Api::new(store, sandbox, vault, closing.clone())));
     output.note(&format!("listening on {address}"));
     if let Some(token) = new_token {
         output.note(&format!("token: {token}"));
@@ -116,15 +123,16 @@ pub async fn serve(options: Serve) -> Result<(), Failure> {
     let listener = listen(options.listen).await?;
     let data_dir = options.data.create()?;
     let store = open(&options.database.database).await?;
-    let sandbox = sandbox(&data_dir)?;
+    let (sandbox, vault) = (sandbox(&data_dir)?, vault(&data_dir)?);
     if store.list_tokens().await?.is_empty() {
-        let (_, text) = auth::create_token(&*store, "first").await?;
+        let (_, text) = auth::create_token(&*store, TokenOptions::admin("first")).await?;
         eprintln!("token: {text}\n       (the first one, shown only now: set RELUME_TOKEN to it)");
     }
     let signals = Signals::new()?;
     let closing = CancellationToken::new();
     let address = address(&listener)?;
-    let server = tokio::spawn(api::serve(listener, Api::new(store, sandbox, closing.clone())));
+    tokio::spawn(scheduler::watch(store.clone(), closing.clone()));
+    let server = tokio::spawn(api::serve(listener, Api::new(store, sandbox, vault, closing.clone())));
     eprintln!("listening on {address}");
     let end = async { server.await.map(Ok) };
     until_stopped(signals, end, || closing.cancel(), || {}).await
@@ -134,12 +142,12 @@ pub async fn serve(options: Serve) -> Result<(), Failure> {
 pub async fn worker(options: Worker) -> Result<(), Failure> {
     let data_dir = options.data.create()?;
     let store = open(&options.database.database).await?;
-    let sandbox = sandbox(&data_dir)?;
+    let (sandbox, vault) = (sandbox(&data_dir)?, vault(&data_dir)?);
     let signals = Signals::new()?;
     let shutdown = Shutdown::new();
     let options = options.work.options();
     eprintln!("worker {} takes up to {} runs at once", options.name, options.slots);
-    let work = tokio::spawn(worker::work(store, sandbox, options, shutdown.clone()));
+    let work = tokio::spawn(worker::work(store, sandbox, vault, options, shutdown.clone()));
     until_stopped(signals, work, || shutdown.drain(), || shutdown.stop()).await
 }
 
@@ -159,6 +167,24 @@ impl DataDir {
 fn sandbox(data_dir: &Path) -> Result<Sandbox, Failure> {
     Sandbox::new(&data_dir.join("cache"))
         .map_err(|e| Failure::new("the sandbox cannot be set up").because(format!("{e:#}")))
+}
+
+/// The key of secrets, which servers and workers share: from the environment, or the data folder.
+fn vault(data_dir: &Path) -> Result<Arc<Vault>, Failure> {
+    let vault = match std::env::var(SECRETS_KEY) {
+        Ok(key) => Vault::with_key(&key).ok_or_else(|| {
+            let failure = Failure::new("the key of secrets cannot be used");
+            let failure = failure.because(format!("{SECRETS_KEY} does not hold 64 hexadecimal digits")).usage();
+            failure.hint(format!("make one: export {SECRETS_KEY}=$(openssl rand -hex 32)"))
+        })?,
+        Err(_) => {
+            let file = data_dir.join("secrets.key");
+            let wrong =
+                |e| Failure::new(format!("the key of secrets in `{}` cannot be used", file.display())).because(e);
+            Vault::with_file(&file).map_err(wrong)?
+        }
+    };
+    Ok(Arc::new(vault))
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
@@ -211,11 +237,11 @@ fn without_secrets(url: &str) -> String {
 /// The token in `file` if it is valid, else a new one, which is returned.
 async fn dev_token(store: &dyn Store, file: &Path) -> Result<Option<String>, Failure> {
     if let Ok(text) = std::fs::read_to_string(file)
-        && auth::is_valid(store, text.trim()).await?
+        && auth::find(store, text.trim()).await?.is_some()
     {
         return Ok(None);
     }
-    let (_, text) = auth::create_token(store, "dev").await?;
+    let (_, text) = auth::create_token(store, TokenOptions::admin("dev")).await?;
     write_secret(file, &text)
         .map_err(|e| Failure::new(format!("the token cannot be kept in `{}`", file.display())).because(e))?;
     Ok(Some(text))

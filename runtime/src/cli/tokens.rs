@@ -6,6 +6,7 @@ use reqwest::Method;
 use super::client::Client;
 use super::failure::Failure;
 use super::output::Output;
+use super::span::parse_seconds;
 use crate::api::wire::{CreateToken, TokenList, TokenOnly};
 
 #[derive(Debug, Subcommand)]
@@ -16,6 +17,12 @@ pub enum Tokens {
     Create {
         /// What it is for
         name: String,
+        /// What it may do: runs:read, runs:write, apps:write or admin, which is all; more of them may be named
+        #[arg(long = "scope", value_name = "SCOPE")]
+        scopes: Vec<String>,
+        /// How long it is valid, e.g. 90d, 12h, 30m or 3600s; without it, until it is revoked
+        #[arg(long, value_name = "TIME", value_parser = parse_seconds)]
+        expires: Option<u64>,
     },
     /// Revoke a token at once
     Revoke {
@@ -27,8 +34,9 @@ pub enum Tokens {
 pub async fn tokens(tokens: Tokens, client: &Client, output: Output) -> Result<(), Failure> {
     match tokens {
         Tokens::List => list(client, output).await,
-        Tokens::Create { name } => {
-            let body = CreateToken { name: Some(name) };
+        Tokens::Create { name, scopes, expires } => {
+            let scopes = Some(scopes).filter(|scopes| !scopes.is_empty());
+            let body = CreateToken { name: Some(name), scopes, expires_in_seconds: expires };
             let answer = client.post::<TokenOnly>("no token was created", "/tokens", &body).await?;
             let token = answer.body.token;
             output.data(if output.json { &answer.text } else { token.token.as_deref().unwrap_or_default() });
@@ -44,8 +52,11 @@ async fn list(client: &Client, output: Output) -> Result<(), Failure> {
         output.data(&answer.text);
         return Ok(());
     }
-    let rows = answer.body.tokens.into_iter().map(|token| vec![token.id, token.name, token.created_at]);
-    output.table(&["ID", "NAME", "CREATED"], &rows.collect::<Vec<_>>());
+    let rows = answer.body.tokens.into_iter().map(|token| {
+        let expires = token.expires_at.unwrap_or_else(|| "-".into());
+        vec![token.id, token.name, token.scopes.join(" "), expires, token.created_at]
+    });
+    output.table(&["ID", "NAME", "SCOPES", "EXPIRES", "CREATED"], &rows.collect::<Vec<_>>());
     Ok(())
 }
 
