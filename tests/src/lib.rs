@@ -4,5 +4,8 @@ pub mod guests;
 pub mod node;
 pub mod postgres;
 pub mod process;
+pub mod python;
 pub mod server;
 pub mod shop;
+pub mod sql;
+pub mod transcript;

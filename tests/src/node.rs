@@ -9,6 +9,7 @@ use relume::manifest::Manifest;
 use relume::run::Failure;
 use relume::sandbox::Sandbox;
 use relume::store::{self, Attempt, JournalEntry, LogFilter, LogLine, NewRun, Run, Store, Upload};
+use relume::vault::Vault;
 use relume::worker::{Shutdown, WorkerOptions, work};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -16,6 +17,8 @@ use tokio::time::Instant;
 
 use crate::guests;
 use crate::postgres::Postgres;
+use crate::server::data_dir;
+use crate::sql;
 
 /// How long a run may take before a test gives up on it.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -90,7 +93,7 @@ impl Node {
         let inspection = sandbox().inspect(component.clone()).await.expect("the guest is an app");
         let policy = manifest.retry.map(|retry| retry.to_policy().expect("in range"));
         let upload = Upload { digest: inspection.digest, component, settings: manifest.settings(), policy };
-        self.store.create_app(&app).await.expect("a new app");
+        self.store.create_app(&app, "").await.expect("a new app");
         self.store.add_version(&app, upload).await.expect("a new version");
         app
     }
@@ -100,7 +103,7 @@ impl Node {
         let parameters: BTreeMap<_, _> = parameters.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let input = if input.is_null() { vec![] } else { input.to_string().into_bytes() };
         let new = NewRun { app: app.to_owned(), input, parameters, ..NewRun::default() };
-        self.store.start_run(new).await.expect("the run starts")
+        self.store.start_run(new).await.expect("the run starts").run
     }
 
     /// Waits until `condition` says so of the run.
@@ -142,10 +145,25 @@ impl Node {
 
     /// Starts a worker in this process, with four slots.
     pub fn worker(&self) -> Worker {
+        self.worker_with(sandbox())
+    }
+
+    /// Starts a worker that has its own sandbox, with what that has in memory.
+    pub fn worker_with(&self, sandbox: Sandbox) -> Worker {
         let shutdown = Shutdown::new();
         let options = WorkerOptions { name: "test".to_owned(), slots: 4, lease: Duration::from_secs(15) };
-        let task = tokio::spawn(work(self.store.clone(), sandbox(), options, shutdown.clone()));
+        let task = tokio::spawn(work(self.store.clone(), sandbox, vault(), options, shutdown.clone()));
         Worker { shutdown, task }
+    }
+
+    /// Runs a statement beside the store.
+    pub async fn sql(&self, statement: &str) {
+        sql::run(&self.url, statement).await;
+    }
+
+    /// Everything that waits for its time is due.
+    pub async fn let_all_be_due(&self) {
+        self.sql("update runs set available_at = 1 where available_at is not null").await;
     }
 }
 
@@ -178,6 +196,11 @@ impl Drop for Worker {
 pub fn sandbox() -> Sandbox {
     static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| Sandbox::new(&compiled()).expect("a sandbox"));
     SANDBOX.clone()
+}
+
+/// The vault of this process, and of the servers that it starts.
+pub fn vault() -> Arc<Vault> {
+    Arc::new(Vault::with_file(&data_dir().join("secrets.key")).expect("a vault"))
 }
 
 /// Where compiled guests are kept.

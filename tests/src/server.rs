@@ -119,9 +119,10 @@ impl Server {
     /// Creates the app of a guest's name, with hyphens, and uploads the guest.
     pub async fn deploy(&self, guest: &str, manifest: &str) -> String {
         let app = guest.replace('_', "-");
+        // First, as it may have to be built: the connection would be idle for too long meanwhile.
+        let component = std::fs::read(guests::path(guest)).expect("it was built");
         let created = self.post("/v1/apps", json!({"name": app}).to_string()).await;
         assert_eq!(created.status, 201, "{created:?}");
-        let component = std::fs::read(guests::path(guest)).expect("it was built");
         let uploaded = self.upload(&app, component, manifest).await;
         assert_eq!(uploaded.status, 201, "{uploaded:?}");
         app

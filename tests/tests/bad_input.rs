@@ -253,7 +253,7 @@ async fn a_field_at_fault_is_named() {
         check("/v1/apps", r#"{"name": "x", "nmae": "y"}"#, "nmae", "unknown field").await;
         check("/v1/tokens", "{}", "name", "missing").await;
         check("/v1/tokens", r#"{"name": "a\nb"}"#, "name", "control characters").await;
-        check("/v1/tokens", &json!({"name": "x".repeat(101)}).to_string(), "name", "100 bytes").await;
+        check("/v1/tokens", &json!({"name": "x".repeat(101)}).to_string(), "name", "100 characters").await;
 
         let runs = "/v1/apps/greet/runs";
         check(runs, r#"{"inptu": 1}"#, "inptu", "unknown field").await;
@@ -311,7 +311,7 @@ async fn what_is_not_there_is_not_found() {
         let huge = server.get("/v1/apps/greet/runs/9223372036854775807").await;
         check(&huge, 404, "not_found", None, "`greet#9223372036854775807`");
         check(&server.post("/v1/apps/greet/runs", r#"{"version": "v9"}"#).await, 404, "not_found", None, "v9");
-        check(&server.post("/v1/apps/greet/runs", "{}").await, 409, "conflict", None, "no version yet");
+        check(&server.post("/v1/apps/greet/runs", "{}").await, 409, "no_version", None, "no version yet");
         check(&server.post("/v1/apps", r#"{"name": "greet"}"#).await, 409, "conflict", None, "exists already");
         for number in ["0", "-1", "x", "1.0", "9223372036854775808", "%00", "1%2F2"] {
             for path in ["", "/logs", "/journal", "/logs/stream"] {
@@ -336,7 +336,7 @@ async fn a_wrong_query_is_refused_by_parameter() {
         ("/v1/runs?limit=1&limit=2", "limit"),
         ("/v1/runs?cursor=x", "cursor"),
         ("/v1/runs?stauts=running", "stauts"),
-        ("/v1/apps?page=2", "page"),
+        ("/v1/apps?page=-1", "page"),
         ("/v1/apps/greet?runs=101", "runs"),
         ("/v1/apps/greet/runs?status=%ff", "status"),
         ("/v1/apps/greet/runs/1/logs?after=-1", "after"),
@@ -355,7 +355,7 @@ async fn a_path_or_method_that_there_is_not_is_a_problem_too() {
     }
     for (method, path) in [
         (Method::DELETE, "/v1/apps"),
-        (Method::PUT, "/v1/apps/greet"),
+        (Method::PUT, "/v1/apps/greet/runs"),
         (Method::DELETE, "/v1/apps/greet/runs/1"),
         (Method::GET, "/v1/tokens/x"),
         (Method::POST, "/healthz"),

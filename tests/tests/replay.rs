@@ -19,8 +19,8 @@ fn calls(shop: &Shop) -> [usize; 5] {
 
 /// Writes the first entries of another run's journal into this one, as a worker that then died would have.
 async fn begin_with(node: &Node, run: &Run, entries: &[JournalEntry]) {
-    let session = node.store.open_session("first", std::time::Duration::from_secs(60)).await.expect("a session");
-    let claimed = node.store.claim_runs(&session, 1).await.expect("a claim");
+    let session = node.store.open_session("first", 4, std::time::Duration::from_secs(60)).await.expect("a session");
+    let claimed = node.store.claim_runs(&session, 1, &[]).await.expect("a claim");
     let [Assignment { lease, .. }] = claimed.as_slice() else { panic!("one run waits, and these came: {claimed:?}") };
     assert_eq!(lease.run_id, run.run_id);
     for entry in entries {

@@ -21,6 +21,10 @@ const MAX_LINES: usize = 500;
 /// Folders with Rust that people write.
 const SOURCES: [&str; 4] = ["runtime/src", "guest-sdk", "examples", "tests"];
 
+/// What users were promised, by the ids of the list of requirements, as far as it is built.
+const PROMISES: [&str; 15] =
+    ["R1", "R2", "R3", "R4", "R5", "R6", "R7", "R8", "R9", "R10", "R11", "R12", "R13", "R44", "R45"];
+
 #[test]
 fn each_module_uses_only_those_above_it() {
     let order = modules();
@@ -69,7 +73,7 @@ fn each_library_has_one_home() {
 
 #[test]
 fn the_pure_modules_read_no_clock_and_reach_for_nothing() {
-    for module in ["retry", "run", "manifest"] {
+    for module in ["retry", "run", "manifest", "cron"] {
         for (path, text) in sources_of(module) {
             for forbidden in ["::now(", "std::fs", "std::env", "std::net", "tokio", "async fn"] {
                 assert!(
@@ -135,6 +139,31 @@ fn every_guest_has_a_test() {
     for guest in guests::names() {
         assert!(tests.contains(&format!("\"{guest}\"")), "no test runs the guest `{guest}`: write one, or remove it");
     }
+}
+
+#[test]
+fn every_promise_has_a_test_that_names_it() {
+    let texts = SOURCES.iter().flat_map(|folder| files(&workspace().join(folder), "rs")).map(|path| read(&path));
+    let named: BTreeSet<_> = texts.flat_map(|text| ids_beside_tests(&text)).collect();
+    let missing: Vec<_> = PROMISES.iter().filter(|id| !named.contains(**id)).collect();
+    assert!(
+        missing.is_empty(),
+        "no test names {missing:?}: write `// {}` behind the `#[test]` that proves it",
+        missing[0]
+    );
+}
+
+/// The ids in comments that stand behind the attribute of a test, or right above a conformance case.
+fn ids_beside_tests(text: &str) -> Vec<String> {
+    let lines: Vec<_> = text.lines().map(str::trim).collect();
+    let mut ids = vec![];
+    for (line, next) in lines.iter().zip(lines.iter().skip(1).chain(&[""])) {
+        let is_test = line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+        let is_above_case = line.starts_with("// R") && next.starts_with("pub async fn ");
+        let Some((_, comment)) = line.split_once("// ").filter(|_| is_test || is_above_case) else { continue };
+        ids.extend(comment.split([',', ' ']).filter(|word| word.starts_with('R')).map(str::to_owned));
+    }
+    ids
 }
 
 #[test]

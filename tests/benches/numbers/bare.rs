@@ -154,6 +154,8 @@ impl context::Host for Guest {
     fn set_error(&mut self, error: context::Failure) {
         panic!("the program failed: {}", error.message)
     }
+
+    fn set_not_retryable(&mut self) {}
 }
 
 impl WasiView for Guest {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use relume::store::Run;
 use relume::worker::{Shutdown, WorkerOptions, work};
-use relume_tests::node::{Node, sandbox};
+use relume_tests::node::{Node, sandbox, vault};
 use serde_json::json;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
@@ -94,7 +94,7 @@ impl Worker {
     fn start(node: &Node, slots: usize) -> Worker {
         let shutdown = Shutdown::new();
         let options = WorkerOptions { name: "bench".to_owned(), slots, lease: Duration::from_secs(15) };
-        let working = work(node.store.clone(), sandbox(), options, shutdown.clone());
+        let working = work(node.store.clone(), sandbox(), vault(), options, shutdown.clone());
         let task = tokio::spawn(async { working.await.expect("it ends well") });
         Worker { shutdown, task }
     }

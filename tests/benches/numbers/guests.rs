@@ -88,12 +88,14 @@ async fn execute(code: &Code, input: Vec<u8>, recorded: Vec<JournalEntry>) -> Op
         args: vec![],
         input,
         parameters: [].into(),
+        secrets: vec![],
+        running_timeout: None,
         settings: Default::default(),
         journal: Journal::in_memory(recorded),
         log: Log::to_terminal(),
     };
     match sandbox().execute(code, task).await.expect("it is not interrupted").outcome {
         Outcome::Exited { output } => output,
-        Outcome::Failed { failure, .. } => panic!("{failure:?}"),
+        Outcome::Failed { failure, .. } | Outcome::NotRetryable { failure, .. } => panic!("{failure:?}"),
     }
 }
