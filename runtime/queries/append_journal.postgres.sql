@@ -7,7 +7,8 @@ with entry as materialized (
         $8::boolean[], $9::bigint[]) with ordinality
         as e (run_id, fence, seq, attempt, name, occurrence, payload, failed, took_us, position)
 ), held as materialized (
-    select run_id, fence from runs where run_id = any($1) and worker_id is not null order by run_id
+    -- By a function, so that runs are found by their key and not among all that are held.
+    select run_id, fence from runs where run_id = any($1) and num_nonnulls(worker_id) = 1 order by run_id
     for share
 ), fenced as materialized (
     select e.* from entry e join held on held.run_id = e.run_id and held.fence = e.fence

@@ -5,7 +5,8 @@ with line as materialized (
     select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::integer[], $5::text[], $6::text[])
         as l (run_id, fence, line_num, attempt, channel, content)
 ), held as materialized (
-    select run_id, fence from runs where run_id = any($1) and worker_id is not null order by run_id
+    -- By a function, so that runs are found by their key and not among all that are held.
+    select run_id, fence from runs where run_id = any($1) and num_nonnulls(worker_id) = 1 order by run_id
     for share
 ), written as (
     insert into logs (run_id, line_num, attempt, channel, content, reported_at)

@@ -7,7 +7,8 @@ with held as materialized (
     select r.run_id, r.num_attempts, $10::bigint is not null and not a.disabled as is_retried,
         case when $10::bigint is not null and a.disabled then 'app_disabled' else $12 end as ended_because
     from runs r join apps a on a.name = r.app
-    where r.run_id = $1 and r.fence = $2 and r.worker_id is not null
+    -- By a function, so that the run is found by its key and not among all that are held.
+    where r.run_id = $1 and r.fence = $2 and num_nonnulls(r.worker_id) = 1
     for update of r
 ), moment as materialized (
     select now_ms() as now from held
