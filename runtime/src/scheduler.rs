@@ -38,24 +38,23 @@ async fn look(store: &dyn Store) -> Result<Option<Duration>, StoreError> {
     if expired > 0 {
         tracing::info!(runs = expired, "runs were cancelled: no worker came in time");
     }
-    if store.next_tick_in().await?.is_some_and(|next| next.is_zero()) {
-        let mut failed = false;
-        for schedule in store.list_due_schedules().await? {
-            match fire(store, &schedule).await {
-                Ok(()) => {}
-                Err(error @ StoreError::Unavailable(_)) => return Err(error),
-                // The others are to tick all the same.
-                Err(error) => {
-                    tracing::error!(schedule = schedule.name, %error, "a schedule did not tick; trying again");
-                    failed = true;
-                }
+    let next = store.next_tick_in().await?;
+    if !next.is_some_and(|next| next.is_zero()) {
+        return Ok(next);
+    }
+    let mut failed = false;
+    for schedule in store.list_due_schedules().await? {
+        match fire(store, &schedule).await {
+            Ok(()) => {}
+            Err(error @ StoreError::Unavailable(_)) => return Err(error),
+            // The others are to tick all the same.
+            Err(error) => {
+                tracing::error!(schedule = schedule.name, %error, "a schedule did not tick; trying again");
+                failed = true;
             }
         }
-        if failed {
-            return Ok(Some(LOOK_EVERY));
-        }
     }
-    store.next_tick_in().await
+    if failed { Ok(Some(LOOK_EVERY)) } else { store.next_tick_in().await }
 }
 
 async fn fire(store: &dyn Store, schedule: &Schedule) -> Result<(), StoreError> {

@@ -11,7 +11,8 @@ use jiff::Timestamp;
 use tokio::time::timeout;
 
 use super::extract::{
-    AppName, IfMatch, JsonBody, PathPart, QueryParams, check_environment, required, too_large, too_slow,
+    AppName, IfMatch, JsonBody, PathPart, QueryParams, check_environment, check_seconds, is_disabled, required,
+    too_large, too_slow,
 };
 use super::page::Page;
 use super::wire::{
@@ -19,7 +20,7 @@ use super::wire::{
     VersionList, VersionOnly, VersionRef, words,
 };
 use super::{Api, Problem};
-use crate::manifest::{InvalidField, Manifest, ManifestError, check_app_name, in_range};
+use crate::manifest::{InvalidField, Manifest, ManifestError, check_app_name};
 use crate::retry::RetryPolicy;
 use crate::sandbox::{MAX_COMPONENT_BYTES, Refusal};
 use crate::store::{AppChange, AppFilter, AppSort, OnlyApps, RunFilter, StoreError, Upload};
@@ -164,18 +165,14 @@ pub async fn patch(
         Some(None) => Some(RetryPolicy::default()),
         Some(Some(policy)) => Some(policy.to_policy()?),
     };
-    let timeout = |field, seconds: Option<u32>, max| {
-        let seconds = seconds.map(|seconds| in_range(field, seconds.into(), 0, max).map(|()| seconds)).transpose()?;
-        Ok::<_, InvalidField>(seconds.map(|seconds| (seconds > 0).then(|| Duration::from_secs(seconds.into()))))
+    // 0 takes the timeout away.
+    let timeout = |field, seconds, max| {
+        let timeout = check_seconds(field, seconds, 0, max)?;
+        Ok::<_, InvalidField>(timeout.map(|timeout| Some(timeout).filter(|timeout| !timeout.is_zero())))
     };
-    let disabled = body.status.map(|word| match word.as_str() {
-        "active" => Ok(false),
-        "disabled" => Ok(true),
-        _ => Err(Problem::invalid("status", format!("`{word}` is not `active` or `disabled`"))),
-    });
     let change = AppChange {
         description: checked_description("description", body.description)?,
-        disabled: disabled.transpose()?,
+        disabled: body.status.as_deref().map(is_disabled).transpose()?,
         policy,
         pending_timeout: timeout("pending_timeout", body.pending_timeout, MAX_PENDING_SECONDS)?,
         running_timeout: timeout("running_timeout", body.running_timeout, MAX_RUNNING_SECONDS)?,

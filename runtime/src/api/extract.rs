@@ -16,7 +16,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 
 use super::Problem;
-use crate::manifest::check_app_name;
+use crate::manifest::{InvalidField, check_app_name, in_range};
 
 /// 4 MiB of input (V9), and room for what is around it.
 const MAX_JSON_BYTES: usize = (4 << 20) + (64 << 10);
@@ -179,6 +179,22 @@ pub fn check_environment(environment: Option<String>) -> Result<(), Problem> {
         }
         _ => Ok(()),
     }
+}
+
+/// Whether `status`, of an app or a schedule, is that of one which starts no runs.
+pub fn is_disabled(status: &str) -> Result<bool, Problem> {
+    match status {
+        "active" => Ok(false),
+        "disabled" => Ok(true),
+        _ => Err(Problem::invalid("status", format!("`{status}` is not `active` or `disabled`"))),
+    }
+}
+
+/// A length of time that is sent as `min` to `max` whole seconds.
+pub fn check_seconds(field: &str, seconds: Option<u32>, min: u64, max: u64) -> Result<Option<Duration>, InvalidField> {
+    let Some(seconds) = seconds else { return Ok(None) };
+    in_range(field, seconds.into(), min, max)?;
+    Ok(Some(Duration::from_secs(seconds.into())))
 }
 
 /// The highest number of an attempt or a step that can be asked for: what the document calls `int32`.

@@ -5,7 +5,8 @@ use super::Problem;
 use super::extract::QueryParams;
 use super::wire::Pages;
 
-const PAGE: u32 = 20;
+/// How many an answer lists unless asked for another number.
+pub const PAGE: u32 = 20;
 /// The most that one answer lists.
 pub const MAX_PAGE: u32 = 100;
 /// `page=0` asks for everything at once, which has an end too.

@@ -1,7 +1,5 @@
 //! Runs: started, listed, looked at, cancelled.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::HeaderName;
@@ -10,17 +8,19 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::apps::{MAX_PENDING_SECONDS, MAX_RUNNING_SECONDS};
-use super::extract::{A_TIME, AppName, JsonBody, MAX_SEQ, QueryParams, RunRef, check_environment, parse_time};
-use super::page::{MAX_PAGE, Page};
+use super::extract::{
+    A_TIME, AppName, JsonBody, MAX_SEQ, QueryParams, RunRef, check_environment, check_seconds, parse_time,
+};
+use super::page::{MAX_PAGE, PAGE, Page};
 use super::wire::{
-    self, CancelledRun, Links, Pages, ProblemBody, RunList, RunOnly, RunWithLinks, StartRun, Step, Steps, words,
+    self, CancelledRun, Links, MAX_KEY_BYTES, Pages, ProblemBody, RunList, RunOnly, RunWithLinks, StartRun, Step,
+    Steps, is_idempotency_key, words,
 };
 use super::{Api, Problem, tower};
-use crate::manifest::{InvalidField, in_range};
+use crate::manifest::InvalidField;
 use crate::run::Status;
 use crate::store::{NewRun, RunFilter, StartKey, StoreError, Timeouts};
 
-const PAGE: u32 = 20;
 /// Source: V9.
 const MAX_INPUT_BYTES: usize = 4 << 20;
 const STEPS_PAGE: u32 = 100;
@@ -28,7 +28,6 @@ const MAX_STEPS_PAGE: u32 = 1000;
 
 /// The answer to a start that was made before with the same `Idempotency-Key`.
 const REPEATED: HeaderName = HeaderName::from_static("idempotency-replayed");
-const MAX_KEY_BYTES: usize = 255;
 
 /// Start a run
 ///
@@ -73,11 +72,7 @@ async fn refused_start(api: &Api, app: &str, detail: String) -> Problem {
 /// order of fields make no difference.
 fn start_key(headers: &HeaderMap, body: &StartRun) -> Result<Option<StartKey>, Problem> {
     let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
-    let key = key
-        .to_str()
-        .ok()
-        .filter(|key| (1..=MAX_KEY_BYTES).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()));
-    let Some(key) = key else {
+    let Some(key) = key.to_str().ok().filter(|key| is_idempotency_key(key)) else {
         let detail = format!("an idempotency key is 1 to {MAX_KEY_BYTES} visible ASCII characters");
         return Err(Problem::invalid("Idempotency-Key", detail));
     };
@@ -95,13 +90,9 @@ fn new_run(app: String, body: StartRun) -> Result<NewRun, Problem> {
     let scheduled_at = body.scheduled_at.map(|text| {
         parse_time(&text).ok_or_else(|| Problem::invalid("scheduled_at", format!("`{text}` is not {A_TIME}")))
     });
-    let timeout = |field, seconds: Option<u32>, max| {
-        let seconds = seconds.map(|seconds| in_range(field, seconds.into(), 1, max).map(|()| seconds)).transpose()?;
-        Ok::<_, InvalidField>(seconds.map(|seconds| Duration::from_secs(seconds.into())))
-    };
     let timeouts = Timeouts {
-        pending: timeout("pending_timeout", body.pending_timeout, MAX_PENDING_SECONDS)?,
-        running: timeout("running_timeout", body.running_timeout, MAX_RUNNING_SECONDS)?,
+        pending: check_seconds("pending_timeout", body.pending_timeout, 1, MAX_PENDING_SECONDS)?,
+        running: check_seconds("running_timeout", body.running_timeout, 1, MAX_RUNNING_SECONDS)?,
     };
     let initiator = body.initiator.map(|initiator| checked_initiator(initiator.kind)).transpose()?;
     for (name, value) in &body.parameters {

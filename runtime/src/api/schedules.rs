@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use uuid::Uuid;
 
-use super::extract::{JsonBody, PathPart, QueryParams, check_environment, required};
+use super::extract::{JsonBody, PathPart, QueryParams, check_environment, is_disabled, required};
 use super::page::Page;
 use super::runs::check_parameter;
 use super::wire::{
@@ -53,7 +53,7 @@ pub async fn create(
         cron: required("cron", body.cron)?,
         timezone: body.timezone.unwrap_or_else(|| "UTC".into()),
         skips_overlap: body.overlap_policy.map(|word| overlap(&word)).transpose()?.unwrap_or(false),
-        is_paused: body.status.map(|word| status(&word)).transpose()?.unwrap_or(false),
+        is_paused: body.status.as_deref().map(is_disabled).transpose()?.unwrap_or(false),
         parameters: parameters(body.parameters)?,
     };
     let ticks = Ticks::parse(&settings.cron, &settings.timezone)?;
@@ -91,7 +91,7 @@ pub async fn update(
         cron: body.cron.unwrap_or(old.settings.cron),
         timezone: body.timezone.unwrap_or(old.settings.timezone),
         skips_overlap: body.overlap_policy.map_or(Ok(old.settings.skips_overlap), |word| overlap(&word))?,
-        is_paused: body.status.map_or(Ok(old.settings.is_paused), |word| status(&word))?,
+        is_paused: body.status.as_deref().map_or(Ok(old.settings.is_paused), is_disabled)?,
         parameters: body.parameters.map_or(Ok(old.settings.parameters), parameters)?,
     };
     let ticks = Ticks::parse(&settings.cron, &settings.timezone)?;
@@ -172,14 +172,6 @@ fn overlap(word: &str) -> Result<bool, Problem> {
         "allow" => Ok(false),
         "skip" => Ok(true),
         _ => Err(Problem::invalid("overlap_policy", format!("`{word}` is not `allow` or `skip`"))),
-    }
-}
-
-fn status(word: &str) -> Result<bool, Problem> {
-    match word {
-        "active" => Ok(false),
-        "disabled" => Ok(true),
-        _ => Err(Problem::invalid("status", format!("`{word}` is not `active` or `disabled`"))),
     }
 }
 

@@ -21,13 +21,14 @@ use super::retries::Retries;
 use super::run_id::RunId;
 use super::show;
 use super::span::{countdown, length};
-use crate::api::wire::{InitiatorBody, Run, RunOnly, RunWithLinks, StartRun, VersionRef};
+use crate::api::wire::{
+    InitiatorBody, MAX_KEY_BYTES, Run, RunOnly, RunWithLinks, StartRun, VersionRef, is_idempotency_key,
+};
 use crate::manifest::check_app_name;
 
 /// How often a status line is brought up to date, and how often the server is asked for it.
 const REDRAW: Duration = Duration::from_millis(250);
 const ASK: Duration = Duration::from_secs(1);
-const MAX_KEY_BYTES: usize = 255;
 
 #[derive(Debug, Args)]
 pub struct Start {
@@ -58,8 +59,8 @@ pub struct Start {
 }
 
 fn parse_key(text: &str) -> Result<String, String> {
-    let fits = (1..=MAX_KEY_BYTES).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-    if fits { Ok(text.into()) } else { Err(format!("a key is 1 to {MAX_KEY_BYTES} visible ASCII characters")) }
+    let wrong = || format!("a key is 1 to {MAX_KEY_BYTES} visible ASCII characters");
+    is_idempotency_key(text).then(|| text.to_owned()).ok_or_else(wrong)
 }
 
 /// Prints `app#7`, or with `--follow` what the run prints and returns.

@@ -42,6 +42,14 @@ impl RetryPolicyBody {
     }
 }
 
+/// The longest idempotency key.
+pub const MAX_KEY_BYTES: usize = 255;
+
+/// Whether the text may be an `Idempotency-Key`: 1 to 255 visible ASCII characters.
+pub fn is_idempotency_key(text: &str) -> bool {
+    (1..=MAX_KEY_BYTES).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 /// `POST /v1/apps/{app}/runs`.
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -10,6 +10,8 @@ mod runs;
 mod schedules;
 mod work;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::query_as;
@@ -32,6 +34,12 @@ impl Store for Backend {
 
 fn one<R: Row>(mut rows: Vec<R>, what: impl FnOnce() -> String) -> Result<R::Value> {
     rows.pop().ok_or_else(|| StoreError::NotFound(what()))?.decode()
+}
+
+/// The answer to how many milliseconds are left: none for what is overdue.
+fn time_left(rows: &[(Option<i64>,)]) -> Option<Duration> {
+    let milliseconds = rows.first().and_then(|(milliseconds,)| *milliseconds)?;
+    Some(Duration::from_millis(milliseconds.try_into().unwrap_or(0)))
 }
 
 /// The answer to `select count(*)`.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use sqlx::query_as;
 use uuid::Uuid;
 
-use super::{Backend, Db, counted, one};
+use super::{Backend, Db, counted, one, time_left};
 use crate::store::errors::{is_orphan, is_taken};
 use crate::store::model::*;
 use crate::store::params::{json, text};
@@ -88,9 +88,7 @@ impl Schedules for Backend {
     }
 
     async fn next_tick_in(&self) -> Result<Option<Duration>> {
-        let row = self.read(query_as::<Db, (Option<i64>,)>(self.statements().next_tick_in)).await?.pop();
-        let milliseconds = row.and_then(|(milliseconds,)| milliseconds);
-        Ok(milliseconds.map(|milliseconds| Duration::from_millis(milliseconds.try_into().unwrap_or(0))))
+        Ok(time_left(&self.read(query_as::<Db, (Option<i64>,)>(self.statements().next_tick_in)).await?))
     }
 
     async fn list_due_schedules(&self) -> Result<Vec<Schedule>> {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use sqlx::query_as;
 use uuid::Uuid;
 
-use super::{Backend, Db, batches, sessions};
+use super::{Backend, Db, batches, sessions, time_left};
 use crate::run::Change;
 use crate::store::model::*;
 use crate::store::params::{big, int, milliseconds, text};
@@ -95,9 +95,7 @@ impl Work for Backend {
     }
 
     async fn next_due_in(&self) -> Result<Option<Duration>> {
-        let row = self.read(query_as::<Db, (Option<i64>,)>(self.statements().next_due_in)).await?.pop();
-        let milliseconds = row.and_then(|(milliseconds,)| milliseconds);
-        Ok(milliseconds.map(|milliseconds| Duration::from_millis(milliseconds.try_into().unwrap_or(0))))
+        Ok(time_left(&self.read(query_as::<Db, (Option<i64>,)>(self.statements().next_due_in)).await?))
     }
 
     async fn wait_for_hint(&self) {
