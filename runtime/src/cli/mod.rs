@@ -31,7 +31,7 @@ mod tokens;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 use tokio::runtime::Runtime;
 
@@ -113,6 +113,16 @@ enum Command {
     Schema,
     /// Print the OpenAPI document of the server
     Openapi,
+}
+
+impl Cli {
+    /// What was typed. Help and errors of usage are printed, and end the program.
+    pub fn from_args() -> Cli {
+        // Left to itself, clap colours a dumb terminal wherever the variable CI is set.
+        let color = if output::wants_plain() { ColorChoice::Never } else { ColorChoice::Auto };
+        let matches = Cli::command().color(color).get_matches();
+        Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
 }
 
 /// Every command that can be typed, e.g. `runs list`, and what its help says first.

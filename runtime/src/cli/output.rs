@@ -69,11 +69,16 @@ impl Output {
     }
 }
 
-/// Whether stderr is a terminal that can be drawn on, and nobody asked for plain text. Source: <https://no-color.org>.
+/// Whether stderr is a terminal that can be drawn on, and nobody asked for plain text.
 pub fn may_draw() -> bool {
+    io::stderr().is_terminal() && !wants_plain()
+}
+
+/// Whether the person asked for plain text, or the terminal knows nothing else. Source: <https://no-color.org>.
+pub fn wants_plain() -> bool {
     let has = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
     let is_dumb = env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
-    io::stderr().is_terminal() && !has("NO_COLOR") && !is_dumb
+    has("NO_COLOR") || is_dumb
 }
 
 /// Returns when whoever reads stdout has left, as `head` does; never if stdout is a file.
