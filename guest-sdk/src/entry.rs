@@ -1,24 +1,28 @@
 //! What happens around the user's `main`: input in, output or error out. `#[relume::main]` calls it.
 
-use std::fmt;
 use std::process::ExitCode;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::bindings::relume::durable::context::{self, Failure};
-use crate::{StepError, logger, run};
+use crate::{StepError, logger, mark, run, seeds};
 
 /// The program around a `main` that takes the run's input.
 pub fn with_input<T: DeserializeOwned, R: MainResult>(main: fn(T) -> R) -> ExitCode {
-    logger::init();
+    init();
     exit(run::input().and_then(|input| main(input).output()))
 }
 
 /// The program around a `main` that takes none.
 pub fn without_input<R: MainResult>(main: fn() -> R) -> ExitCode {
-    logger::init();
+    init();
     exit(main().output())
+}
+
+fn init() {
+    seeds::init();
+    logger::init();
 }
 
 /// What `main` may return.
@@ -66,57 +70,14 @@ fn exit(outcome: anyhow::Result<Vec<u8>>) -> ExitCode {
 pub(crate) fn report(error: &anyhow::Error) {
     eprintln!("Error: {error:#}");
     context::set_error(&failure(error));
-    if not_retryable_cause(error).is_some() {
+    if mark::is_not_retryable(error) {
         context::set_not_retryable();
     }
 }
 
-/// Marks an error as one that another attempt would only meet again: a card that does not exist, an order that was
-/// cancelled. Returned from `main`, it ends the run at once, whatever retries it has left. Its text stays the same.
-///
-/// ```no_run
-/// # use relume::{Result, not_retryable};
-/// # use anyhow::anyhow;
-/// # fn check(cents: i64) -> Result<()> {
-/// if cents < 0 {
-///     return Err(not_retryable(anyhow!("{cents} cents cannot be charged")));
-/// }
-/// # Ok(()) }
-/// ```
-pub fn not_retryable(error: impl Into<anyhow::Error>) -> anyhow::Error {
-    NotRetryable(error.into()).into()
-}
-
-/// An error that is marked.
-struct NotRetryable(anyhow::Error);
-
-impl fmt::Debug for NotRetryable {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
-    }
-}
-
-impl fmt::Display for NotRetryable {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
-    }
-}
-
-impl std::error::Error for NotRetryable {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.source()
-    }
-}
-
 fn failure(error: &anyhow::Error) -> Failure {
-    // The chain goes on behind what is marked, and not through it.
-    let marked = not_retryable_cause(error).into_iter().flat_map(|error| error.0.chain());
-    let step = error.chain().chain(marked).find_map(|cause| cause.downcast_ref::<StepError>());
+    let step = mark::find::<StepError>(error);
     Failure { message: format!("{error:#}"), step: step.map(|error| error.step().to_owned()) }
-}
-
-fn not_retryable_cause(error: &anyhow::Error) -> Option<&NotRetryable> {
-    error.chain().find_map(|cause| cause.downcast_ref())
 }
 
 #[cfg(test)]
@@ -141,11 +102,10 @@ mod tests {
 
     #[test] // R7
     fn a_marked_error_keeps_its_text_and_its_step() {
-        let error = not_retryable(StepError::new("charge", "no such card")).context("the order failed");
+        let error = mark::not_retryable(StepError::new("charge", "no such card")).context("the order failed");
         let failure = failure(&error);
-        assert_eq!((not_retryable_cause(&error).is_some(), failure.step.as_deref()), (true, Some("charge")));
+        assert_eq!((mark::is_not_retryable(&error), failure.step.as_deref()), (true, Some("charge")));
         assert_eq!(failure.message, "the order failed: step `charge` failed: no such card");
-        assert!(not_retryable_cause(&anyhow::anyhow!("no such order")).is_none());
     }
 
     #[test] // R52

@@ -1,5 +1,5 @@
-//! HTTP requests that block until the whole answer is there. Send them inside a step: outside of one they are
-//! sent again each time the run is resumed.
+//! HTTP requests that block until the whole answer is there. They are sent inside steps; outside of one they are
+//! refused, or sent again each time the run is resumed if the app's `relume.toml` says `loose_io = true`.
 //!
 //! The app may reach only the hosts in `allowed_hosts` of its `relume.toml`.
 //!
@@ -24,6 +24,7 @@ use serde::de::DeserializeOwned;
 
 pub use ::http::{Method, StatusCode};
 
+mod retry_after;
 mod wire;
 
 /// How long a request may take in all, unless [`Request::timeout`] says otherwise: what callers of a web service
@@ -156,14 +157,21 @@ impl Response {
         serde_json::from_slice(&self.body).map_err(|e| self.error(Cause::Json(e)))
     }
 
+    /// How long to wait before asking again, if the status is 429 or 503 and the answer says so by `Retry-After`.
+    pub fn retry_after(&self) -> Option<Duration> {
+        retry_after::of(self)
+    }
+
     /// The answer itself, unless its status is 400 or above.
     ///
     /// # Errors
-    /// When it is; [`Error::status`] tells which.
+    /// When it is; [`Error::status`] tells which. A step that fails with it waits as long as the answer says
+    /// ([`Error::retry_after`]).
     pub fn error_for_status(self) -> Result<Response, Error> {
         let status = self.status;
         if status.is_client_error() || status.is_server_error() {
-            return Err(self.error(Cause::Status(status)));
+            let retry_after = self.retry_after();
+            return Err(self.error(Cause::Status { status, retry_after }));
         }
         Ok(self)
     }
@@ -187,7 +195,16 @@ impl Error {
     /// The status, if [`Response::error_for_status`] refused it.
     pub fn status(&self) -> Option<StatusCode> {
         match self.cause {
-            Cause::Status(status) => Some(status),
+            Cause::Status { status, .. } => Some(status),
+            _ => None,
+        }
+    }
+
+    /// How long to wait before asking again, if [`Response::error_for_status`] refused an answer that
+    /// [says so](Response::retry_after).
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self.cause {
+            Cause::Status { retry_after, .. } => retry_after,
             _ => None,
         }
     }
@@ -216,8 +233,8 @@ enum Cause {
     HostTimeout(String),
     #[error("{0}")]
     Network(String),
-    #[error("status {0}")]
-    Status(StatusCode),
+    #[error("status {status}")]
+    Status { status: StatusCode, retry_after: Option<Duration> },
     #[error("not UTF-8: {0}")]
     Text(std::str::Utf8Error),
     #[error("not the expected JSON: {0}")]
@@ -259,6 +276,14 @@ mod tests {
         let error = post("http://shop/charge").error(Cause::Denied { host: "shop".into() });
         assert_eq!(error.to_string(), "POST http://shop/charge: `shop` is not in `allowed_hosts` of relume.toml");
         assert!(error.is_denied());
+    }
+
+    #[test] // R23
+    fn a_step_waits_as_long_as_the_answer_says() {
+        let mut busy = answer(StatusCode::SERVICE_UNAVAILABLE, "");
+        busy.headers.push(("retry-after".to_owned(), b"7".to_vec()));
+        let error = anyhow::Error::from(busy.error_for_status().expect_err("503 is an error")).context("no payment");
+        assert_eq!(crate::mark::wait_of(&error), Some(Duration::from_secs(7)));
     }
 
     #[test]

@@ -58,17 +58,31 @@ pub fn exit(code: u8) -> ! {
     std::process::exit(code.into())
 }
 
+/// A key for receivers that know a repeated request by it, the same whenever the step that asks for it is executed. The
+/// step's first HTTP request carries it as `Idempotency-Key`, each further one with its number behind it. Outside a step
+/// it is the same for the whole run.
+///
+/// ```no_run
+/// # use relume::{idempotency_key, step};
+/// # fn pay(key: &str) -> relume::Result<()> { Ok(()) }
+/// # fn main() -> relume::Result<()> {
+/// step("pay").run(|| pay(&idempotency_key()))?;
+/// # Ok(()) }
+/// ```
+pub fn idempotency_key() -> String {
+    context::idempotency_key()
+}
+
 fn parse<T: DeserializeOwned>(input: &[u8]) -> Result<T> {
-    let json = if input.is_empty() { b"null" } else { input };
-    read(json).map_err(|problem| {
+    read_or_null(input).map_err(|problem| {
         let problem = if input.is_empty() { "there is none".to_owned() } else { problem };
         anyhow!("the input is not a valid `{}`: {problem}", short_type_name::<T>())
     })
 }
 
-/// The value, or what is wrong and with which field.
-fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T, String> {
-    let mut json = serde_json::Deserializer::from_slice(json);
+/// The value, or what is wrong and with which field. Nothing is JSON `null`.
+pub(crate) fn read_or_null<T: DeserializeOwned>(json: &[u8]) -> Result<T, String> {
+    let mut json = serde_json::Deserializer::from_slice(if json.is_empty() { b"null" } else { json });
     let value = serde_path_to_error::deserialize(&mut json).map_err(|problem| match problem.path().to_string() {
         path if path == "." => problem.into_inner().to_string(),
         path => format!("{path}: {}", problem.into_inner()),

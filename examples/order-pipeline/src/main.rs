@@ -2,11 +2,13 @@
 //!
 //! The parameter or environment variable `SHOP_URL` says where the shop is. To see the order survive, start it with
 //! the parameter `CRASH_AT=ship` (or any other step): the first attempt dies there, at the worst moment. The second
-//! goes on with that step; the ones before it are not executed again.
+//! goes on with that step; the ones before it are not executed again. A shop that only answers with an error is asked
+//! again within the attempt, as often as the step says.
 
 use std::env;
 
 use anyhow::Context;
+use relume::time::secs;
 use relume::{Result, http, run, step};
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +30,7 @@ struct Receipt {
 #[relume::main]
 fn main(order: Order) -> Result<Receipt> {
     step("reserve").run(|| ask_shop("reserve", &order))?;
-    let payment = step("charge").run(|| ask_shop("charge", &order))?;
+    let payment = step("charge").attempts(5).backoff(secs(1)..secs(30)).run(|| ask_shop("charge", &order))?;
     step("pack").run(|| ask_shop("pack", &order))?;
     let parcel = step("ship").run(|| ask_shop("ship", &order))?;
     step("notify").run(|| ask_shop("notify", &order))?;

@@ -2,6 +2,6 @@
 
 #[relume::main]
 fn main() -> anyhow::Result<()> {
-    relume::step("charge").run(|| -> anyhow::Result<()> { anyhow::bail!("card declined") })?;
+    relume::step("charge").attempts(1).run(|| -> anyhow::Result<()> { anyhow::bail!("card declined") })?;
     Ok(())
 }

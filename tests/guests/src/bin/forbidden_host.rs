@@ -2,7 +2,7 @@
 
 #[relume::main]
 fn main(url: String) -> relume::Result<String> {
-    Ok(relume::step("get").run(|| match relume::http::get(url).send() {
+    Ok(relume::step("get").run(|| match relume::http::get(&url).send() {
         Ok(answer) => Ok::<_, relume::Error>(answer.status().to_string()),
         Err(error) => Ok(error.to_string()),
     })?)

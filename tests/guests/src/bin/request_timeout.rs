@@ -5,6 +5,6 @@ use std::time::Duration;
 #[relume::main]
 fn main(url: String) -> relume::Result<u16> {
     let get =
-        || relume::http::get(url).timeout(Duration::from_millis(200)).send().map(|answer| answer.status().as_u16());
-    Ok(relume::step("get").run(get)?)
+        || relume::http::get(&url).timeout(Duration::from_millis(200)).send().map(|answer| answer.status().as_u16());
+    Ok(relume::step("get").attempts(1).run(get)?)
 }
