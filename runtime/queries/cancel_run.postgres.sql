@@ -15,6 +15,7 @@ with target as materialized (
 )
 update runs r
 set status = 'cancelled', num_attempts = case when r.status = 'retrying' then r.num_attempts - 1 else r.num_attempts end,
-    ended_at = now, worker_id = null, available_at = null, pending_until = null, fence = fence + 1
+    ended_at = now, worker_id = null, available_at = null, pending_until = null, fence = fence + 1,
+    waiting_kind = null, waiting_name = null, waiting_until = null, waiting_run_id = null
 from moment where r.run_id = (select run_id from target)
-returning r.run_id
+returning r.run_id, r.parent_run_id

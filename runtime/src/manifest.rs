@@ -33,6 +33,23 @@ pub struct Manifest {
     /// Names of secrets that the app gets, each as the environment variable of its name.
     #[serde(default)]
     pub secrets: Vec<String>,
+    /// What becomes of an attempt whose worker is lost. Without it: `resume` for a program that uses
+    /// the journal, `fail` for any other.
+    pub on_worker_loss: Option<OnWorkerLoss>,
+    /// Lets a durable program use the network outside steps. Its runs are flagged: what they read there
+    /// is not recorded, and a replay that reads something else diverges.
+    #[serde(default)]
+    pub loose_io: bool,
+}
+
+/// What becomes of an attempt whose worker is lost. Source: R41.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnWorkerLoss {
+    /// It goes on in another worker, after its last recorded step.
+    Resume,
+    /// It ends `worker_lost`, so that the program is begun at most once; the retry policy decides.
+    Fail,
 }
 
 /// What one version of an app may use: the part of the manifest that is kept with the version,
@@ -48,6 +65,12 @@ pub struct Settings {
     /// Names of the secrets that the app gets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<String>,
+    /// As in [`Manifest::on_worker_loss`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_worker_loss: Option<OnWorkerLoss>,
+    /// As in [`Manifest::loose_io`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub loose_io: bool,
 }
 
 /// Limits of one attempt.
@@ -59,17 +82,20 @@ pub struct Limits {
     /// Memory and tables together, in MiB: 1 to 4096.
     #[schemars(range(min = 1, max = 4096))]
     pub memory_mib: u32,
-    /// Running time in seconds, waiting included: 1 to 86400.
+    /// Running time in seconds, waiting included unless the run is parked: 1 to 86400.
     #[schemars(range(min = 1, max = 86400))]
     pub running_time_seconds: u32,
+    /// How often the steps of a run may be executed, over all its attempts: 1 to 100000.
+    #[schemars(range(min = 1, max = 100000))]
+    pub step_attempts: u32,
 }
 
 impl Default for Limits {
     /// 256 MiB and 15 minutes are SECURITY's numbers (V1, V2). The fuel is what a core burns in
     /// about a quarter of an hour, so that a busy loop meets it or the running time, whichever
-    /// the machine reaches first.
+    /// the machine reaches first. 1,000 step attempts are R27's.
     fn default() -> Limits {
-        Limits { fuel: 1_000_000_000_000, memory_mib: 256, running_time_seconds: 900 }
+        Limits { fuel: 1_000_000_000_000, memory_mib: 256, running_time_seconds: 900, step_attempts: 1000 }
     }
 }
 
@@ -82,7 +108,8 @@ impl Limits {
     fn check(&self) -> Result<(), InvalidField> {
         in_range("limits.fuel", self.fuel, 1, u64::MAX)?;
         in_range("limits.memory_mib", self.memory_mib.into(), 1, 4096)?;
-        in_range("limits.running_time_seconds", self.running_time_seconds.into(), 1, 86_400)
+        in_range("limits.running_time_seconds", self.running_time_seconds.into(), 1, 86_400)?;
+        in_range("limits.step_attempts", self.step_attempts.into(), 1, 100_000)
     }
 
     /// The limit of running time.
@@ -190,6 +217,8 @@ impl Manifest {
             env: self.env.clone(),
             allowed_hosts: self.allowed_hosts.clone(),
             secrets: self.secrets.clone(),
+            on_worker_loss: self.on_worker_loss,
+            loose_io: self.loose_io,
         }
     }
 

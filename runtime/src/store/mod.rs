@@ -110,13 +110,36 @@ pub trait Runs: Send + Sync {
     /// A run's input and output.
     async fn load_run_io(&self, run_id: Uuid) -> Result<RunIo>;
     /// Cancels an active run: one conditional write that takes it from its worker and ends its
-    /// open attempt. [`StoreError::Conflict`] if the run is final already. Wakes the workers.
-    /// Source: R12.
+    /// open attempt. [`StoreError::Conflict`] if the run is final already. Wakes the workers. In statements
+    /// of their own it then wakes the run's parent and cancels its children; [`Runs::wake_parents`] and
+    /// [`Runs::cancel_orphans`] get to what these do not. Source: R12, R43.
     async fn cancel_run(&self, app: &str, number: i64) -> Result<Run>;
     /// Who could take the run, and who stands before it.
     async fn describe_queue(&self, run_id: Uuid) -> Result<Queue>;
     /// Cancels the runs for which no worker came in time. Returns how many.
     async fn expire_pending_runs(&self) -> Result<u64>;
+    /// Cancels the active children of cancelled runs. Returns how many. Source: R43.
+    async fn cancel_orphans(&self) -> Result<u64>;
+    /// Makes the runs due that are parked until a child ends which has ended: what [`Work::settle_run`] did not
+    /// get to. Returns how many. Source: R43.
+    async fn wake_parents(&self) -> Result<u64>;
+    /// Tells an active run something: committed when this returns, and delivered once. Wakes the run if it is
+    /// parked until an event of that name. An event with a key that was used for the run before is not
+    /// sent again; the first one is returned. [`StoreError::Conflict`] if the run is final.
+    async fn send_event(&self, app: &str, number: i64, event: NewEvent) -> Result<Event>;
+    /// What a run was told, the first first.
+    async fn list_events(&self, run_id: Uuid, limit: u32) -> Result<Vec<Event>>;
+    /// Opens another attempt of a run that crashed or errored, at once, on `version` if given: `retrying` when this
+    /// returns. If the last entry of its journal is a failure, that is reopened: a step is executed again, with
+    /// all its tries, and another call is made anew. [`StoreError::NotFound`] for the run or the version,
+    /// [`StoreError::Conflict`] if it is in another status or past its deadline, its parent was cancelled, or the app
+    /// is disabled. Source: R31.
+    async fn retry_run(&self, app: &str, number: i64, version: Option<u32>) -> Result<Run>;
+    /// Starts a new run with the input, parameters and policy of a run, on `version` or else the version it ran on,
+    /// that has the entries of its journal below `from_seq`. [`StoreError::Conflict`] if one of those entries is not
+    /// final, or the app is disabled; [`StoreError::NotFound`] for the run, the version, or an entry `from_seq - 1`.
+    /// Source: R31.
+    async fn fork_run(&self, app: &str, number: i64, from_seq: u32, version: Option<u32>) -> Result<Run>;
 }
 
 /// What a worker does: sessions, claims, the journal and the logs.
@@ -132,9 +155,16 @@ pub trait Work: Send + Sync {
     async fn close_session(&self, session: &WorkerSession) -> Result<()>;
     /// Hands up to `limit` due runs, those that have waited longest, to the session's worker,
     /// and opens or goes on with their attempts. None if the session is lost. A run whose code is
-    /// not among the digests in `loaded` becomes `starting`, the others `running`. A due retry of a
-    /// disabled app is not handed out: its run ends as its last attempt did. Source: R1, R8.
-    async fn claim_runs(&self, session: &WorkerSession, limit: u32, loaded: &[String]) -> Result<Vec<Assignment>>;
+    /// not among the digests in `loaded` becomes `starting`, the others `running`; one whose code is among those in
+    /// `refused`, which this worker cannot run, is left to others. A due retry of a
+    /// disabled app is not handed out: its run ends as its last attempt did. Source: R1, R8, R29.
+    async fn claim_runs(
+        &self,
+        session: &WorkerSession,
+        limit: u32,
+        loaded: &[String],
+        refused: &[String],
+    ) -> Result<Vec<Assignment>>;
     /// The code of a `starting` run is ready.
     async fn begin_running(&self, lease: Lease) -> Result<()>;
     /// The leases the database thinks this session holds. For the worker to compare with what
@@ -143,9 +173,16 @@ pub trait Work: Send + Sync {
     async fn list_held(&self, session: &WorkerSession) -> Result<Vec<Lease>>;
     /// Gives a run back unfinished: another worker goes on with the same attempt at once.
     async fn give_back(&self, lease: Lease) -> Result<()>;
+    /// Puts the run aside, still `running`, until what it waits for is due or there, and ends the lease. At once due,
+    /// if it was told something since it looked. Never later than its deadline. Source: R24.
+    async fn park_run(&self, lease: Lease, park: Park) -> Result<()>;
+    /// Hands back a run whose code this worker cannot run: neither an attempt nor a recovery. The next claim is of a
+    /// recovery if this one was: what may be begun only once is not begun again. Source: R29, R41.
+    async fn hand_back(&self, lease: Lease, is_recovery: bool) -> Result<()>;
     /// Writes what follows from the end of an attempt: the attempt's row, the run's, its output
-    /// and, if asked, the removal of the last failed step. Ends the lease. A retry of a disabled app
-    /// does not happen: the run ends. Source: R6, R8.
+    /// and, if asked, that the last entry of its journal is reopened, as by [`Runs::retry_run`]. Ends the lease.
+    /// A retry of a disabled app does not happen: the run ends. Wakes a parent that waits for it, in a statement of its
+    /// own. Source: R6, R8, R43.
     async fn settle_run(&self, lease: Lease, settlement: Settlement) -> Result<()>;
     /// Takes the runs away from workers whose session is lost, so that others go on with them.
     /// Returns how many. Any number of processes may call this.
@@ -157,10 +194,18 @@ pub trait Work: Send + Sync {
     async fn wait_for_hint(&self);
     /// The journal of a run, by `seq`.
     async fn load_journal(&self, run_id: Uuid) -> Result<Vec<JournalEntry>>;
-    /// Appends entries of any runs under their leases in one commit. The answer says of each,
-    /// in the order given, whether it was written: `false` is a lost lease. A `seq` that the run
-    /// has already is a [`StoreError::Fault`], and nothing of the batch is written.
-    async fn append_journal(&self, entries: &[(Lease, JournalEntry)]) -> Result<Vec<bool>>;
+    /// Writes entries of any runs under their leases in one commit: new ones, and those that are not final yet
+    /// anew. The answer says of each, in the order given, when it was written: `None` is a lost lease. A `seq` whose
+    /// entry is final is a [`StoreError::Fault`], and nothing of the batch is written.
+    async fn append_journal(&self, entries: &[(Lease, JournalEntry)]) -> Result<Vec<Option<Recorded>>>;
+    /// Delivers the first event `name` that was not delivered yet, if there is one, to the entry `seq`, which waits for
+    /// it: `Finished` with its payload. Source: R42.
+    async fn take_event(&self, lease: Lease, seq: u32, name: &str) -> Result<Inbox>;
+    /// Starts a child: once for each `seq` of the parent's journal, however often it is asked for. Beside
+    /// what [`Runs::start_run`] returns, [`StoreError::LeaseLost`]. Source: R43.
+    async fn start_child(&self, parent: Lease, seq: u32, new: NewRun) -> Result<RunName>;
+    /// A child of the run. [`StoreError::NotFound`] if it is not one. Source: R43.
+    async fn find_child(&self, parent: Lease, child: Uuid) -> Result<ChildState>;
     /// Appends log lines of any runs under their leases in one commit. Lines of a lost lease
     /// are dropped; the answer counts the lines written.
     async fn append_logs(&self, lines: &[(Lease, LogLine)]) -> Result<u64>;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::model::*;
+use super::statements::FAR_MS;
 use super::{Result, StoreError};
 use crate::retry::RetryPolicy;
 use crate::run::Status;
@@ -61,12 +62,47 @@ pub(super) fn words(statuses: &[Status]) -> Option<String> {
     (!words.is_empty()).then(|| format!(",{},", words.join(",")))
 }
 
-/// A step's result in two columns: the payload, and whether it is a failure's message.
-pub(super) fn outcome(outcome: &StepOutcome) -> (&[u8], bool) {
-    match outcome {
-        StepOutcome::Finished(output) => (output, false),
-        StepOutcome::Failed(message) => (message.as_bytes(), true),
+/// An entry's payload: a result, or a message.
+pub(super) fn payload(state: &EntryState) -> &[u8] {
+    match state {
+        EntryState::Finished(output) => output,
+        EntryState::Again(message) | EntryState::Failed(message) => message.as_bytes(),
+        EntryState::Begun | EntryState::Waiting | EntryState::Indeterminate => &[],
     }
+}
+
+/// When an entry is due, in two columns: milliseconds from now, or a moment. What is final waits for nothing, but for a
+/// sleep, which is final from the start.
+pub(super) fn due(entry: &JournalEntry) -> (Option<i64>, Option<i64>) {
+    match entry.due {
+        _ if entry.state.is_final() && entry.kind != EntryKind::Sleep => (None, None),
+        None => (None, None),
+        Some(Due::After(wait)) => (Some(milliseconds(wait).min(FAR_MS)), None),
+        Some(Due::At(at)) => (None, Some(at.as_millisecond())),
+    }
+}
+
+/// What was used up. Each number is one that JSON can hold, so that many of them can be added up.
+pub(super) struct UsageParams {
+    pub fuel: i64,
+    pub peak_memory_bytes: i64,
+    pub bytes_in: i64,
+    pub bytes_out: i64,
+}
+
+pub(super) fn usage(usage: Usage) -> UsageParams {
+    let limited = |number: u64| big(number).min((1 << 53) - 1);
+    UsageParams {
+        fuel: limited(usage.fuel),
+        peak_memory_bytes: limited(usage.peak_memory_bytes),
+        bytes_in: limited(usage.bytes_in),
+        bytes_out: limited(usage.bytes_out),
+    }
+}
+
+/// Digests between commas, one before the first and one behind the last.
+pub(super) fn digests(digests: &[String]) -> String {
+    format!(",{},", digests.join(","))
 }
 
 /// Whole milliseconds, rounded up, so that no wait is cut short.

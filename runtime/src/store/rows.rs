@@ -1,17 +1,23 @@
 //! The shapes of rows, and how each becomes what the store returns. A number or word that the
 //! schema would not have let in is a fault.
 
+mod runs;
+mod work;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
 use sqlx::FromRow;
 use uuid::Uuid;
 
+pub(super) use self::runs::*;
+pub(super) use self::work::*;
+
 use super::errors::senseless;
 use super::model::*;
 use super::{Result, StoreError};
 use crate::retry::RetryPolicy;
-use crate::run::{EndedBecause, Failure, FailureKind, Status};
+use crate::run::{Failure, FailureKind};
 
 /// A row, and what it says.
 pub(super) trait Row {
@@ -123,233 +129,6 @@ impl Row for VersionRow {
             size_bytes: count(self.size_bytes)?,
             settings: json(&self.settings)?,
             created_at: moment(self.created_at)?,
-        })
-    }
-}
-
-#[derive(FromRow)]
-pub(super) struct RunRow {
-    run_id: Uuid,
-    app: String,
-    number: i64,
-    version: i32,
-    status: String,
-    num_attempts: i32,
-    #[sqlx(flatten)]
-    policy: PolicyColumns,
-    created_at: i64,
-    started_at: Option<i64>,
-    ended_at: Option<i64>,
-    ended_because: Option<String>,
-    scheduled_at: i64,
-    starting_at: Option<i64>,
-    pending_until: Option<i64>,
-    running_timeout_s: Option<i32>,
-    initiator: Option<String>,
-    schedule_id: Option<Uuid>,
-    parameters: String,
-    // The answer to a start is without these: the run has none of them.
-    #[sqlx(default)]
-    schedule_name: Option<String>,
-    #[sqlx(default)]
-    next_attempt_at: Option<i64>,
-    #[sqlx(flatten)]
-    failure: FailureColumns,
-}
-
-impl Row for RunRow {
-    type Value = Run;
-    fn decode(self) -> Result<Run> {
-        Ok(Run {
-            run_id: self.run_id,
-            app: self.app,
-            number: self.number,
-            version: count(self.version)?,
-            status: status(&self.status)?,
-            num_attempts: count(self.num_attempts)?,
-            policy: self.policy.decode()?,
-            exit_code: self.failure.exit_code,
-            failure: self.failure.decode()?,
-            created_at: moment(self.created_at)?,
-            started_at: self.started_at.map(moment).transpose()?,
-            ended_at: self.ended_at.map(moment).transpose()?,
-            next_attempt_at: self.next_attempt_at.map(moment).transpose()?,
-            scheduled_at: moment(self.scheduled_at)?,
-            starting_at: self.starting_at.map(moment).transpose()?,
-            ended_because: self.ended_because.as_deref().map(reason).transpose()?,
-            pending_until: self.pending_until.map(moment).transpose()?,
-            running_timeout: seconds(self.running_timeout_s)?,
-            initiator: self.initiator,
-            parameters: json(&self.parameters)?,
-            schedule: self.schedule_id.map(|schedule_id| ScheduledBy { schedule_id, name: self.schedule_name }),
-        })
-    }
-}
-
-/// The run that a key started, and the hash of the request that came with it.
-#[derive(FromRow)]
-pub(super) struct StartRow {
-    #[sqlx(flatten)]
-    run: RunRow,
-    request_hash: Vec<u8>,
-}
-
-impl Row for StartRow {
-    type Value = (Run, Vec<u8>);
-    fn decode(self) -> Result<(Run, Vec<u8>)> {
-        Ok((self.run.decode()?, self.request_hash))
-    }
-}
-
-#[derive(FromRow)]
-pub(super) struct AttemptRow {
-    seq: i32,
-    status: String,
-    starting_at: Option<i64>,
-    started_at: Option<i64>,
-    ended_at: Option<i64>,
-    #[sqlx(flatten)]
-    failure: FailureColumns,
-    fuel_used: Option<i64>,
-    peak_memory_bytes: Option<i64>,
-    recoveries: i32,
-}
-
-impl Row for AttemptRow {
-    type Value = Attempt;
-    fn decode(self) -> Result<Attempt> {
-        Ok(Attempt {
-            seq: count(self.seq)?,
-            status: status(&self.status)?,
-            starting_at: self.starting_at.map(moment).transpose()?,
-            started_at: self.started_at.map(moment).transpose()?,
-            ended_at: self.ended_at.map(moment).transpose()?,
-            exit_code: self.failure.exit_code,
-            failure: self.failure.decode()?,
-            fuel_used: self.fuel_used.map(count).transpose()?,
-            peak_memory_bytes: self.peak_memory_bytes.map(count).transpose()?,
-            recoveries: count(self.recoveries)?,
-        })
-    }
-}
-
-#[derive(FromRow)]
-pub(super) struct RunIoRow {
-    input: Vec<u8>,
-    output: Option<Vec<u8>>,
-}
-
-impl Row for RunIoRow {
-    type Value = RunIo;
-    fn decode(self) -> Result<RunIo> {
-        Ok(RunIo { input: self.input, output: self.output })
-    }
-}
-
-#[derive(FromRow)]
-pub(super) struct LeaseRow {
-    run_id: Uuid,
-    fence: i64,
-}
-
-impl Row for LeaseRow {
-    type Value = Lease;
-    fn decode(self) -> Result<Lease> {
-        Ok(Lease { run_id: self.run_id, fence: self.fence })
-    }
-}
-
-#[derive(FromRow)]
-pub(super) struct AssignmentRow {
-    #[sqlx(flatten)]
-    lease: LeaseRow,
-    app: String,
-    number: i64,
-    version: i32,
-    digest: String,
-    settings: String,
-    #[sqlx(flatten)]
-    policy: PolicyColumns,
-    running_timeout_s: Option<i32>,
-    is_starting: bool,
-    num_attempts: i32,
-    recoveries: i32,
-    input: Vec<u8>,
-    parameters: String,
-    last_line_num: i64,
-}
-
-impl Row for AssignmentRow {
-    type Value = Assignment;
-    fn decode(self) -> Result<Assignment> {
-        Ok(Assignment {
-            lease: self.lease.decode()?,
-            app: self.app,
-            number: self.number,
-            version: count(self.version)?,
-            digest: self.digest,
-            settings: json(&self.settings)?,
-            policy: self.policy.decode()?,
-            running_timeout: seconds(self.running_timeout_s)?,
-            is_starting: self.is_starting,
-            attempt: count(self.num_attempts)?,
-            recoveries: count(self.recoveries)?,
-            input: self.input,
-            parameters: json(&self.parameters)?,
-            last_line_num: self.last_line_num,
-        })
-    }
-}
-
-#[derive(FromRow)]
-pub(super) struct JournalRow {
-    seq: i32,
-    attempt: i32,
-    name: String,
-    occurrence: i32,
-    payload: Vec<u8>,
-    failed: bool,
-    took_us: i64,
-    recorded_at: i64,
-}
-
-impl Row for JournalRow {
-    type Value = JournalEntry;
-    fn decode(self) -> Result<JournalEntry> {
-        let outcome = match self.failed {
-            false => StepOutcome::Finished(self.payload),
-            true => StepOutcome::Failed(String::from_utf8(self.payload).map_err(|_| senseless("a step's error"))?),
-        };
-        Ok(JournalEntry {
-            seq: count(self.seq)?,
-            attempt: count(self.attempt)?,
-            name: self.name,
-            occurrence: count(self.occurrence)?,
-            outcome,
-            took: Duration::from_micros(count(self.took_us)?),
-            recorded_at: moment(self.recorded_at)?,
-        })
-    }
-}
-
-#[derive(FromRow)]
-pub(super) struct LogRow {
-    line_num: i64,
-    attempt: i32,
-    channel: String,
-    content: String,
-    reported_at: i64,
-}
-
-impl Row for LogRow {
-    type Value = LogLine;
-    fn decode(self) -> Result<LogLine> {
-        Ok(LogLine {
-            line_num: self.line_num,
-            attempt: count(self.attempt)?,
-            channel: Channel::from_word(&self.channel).ok_or_else(|| senseless("a log channel"))?,
-            content: self.content,
-            reported_at: moment(self.reported_at)?,
         })
     }
 }
@@ -470,14 +249,6 @@ fn seconds(seconds: Option<i32>) -> Result<Option<Duration>> {
 
 pub(super) fn moment(milliseconds: i64) -> Result<Timestamp> {
     Timestamp::from_millisecond(milliseconds).map_err(|e| StoreError::Fault(e.into()))
-}
-
-fn status(word: &str) -> Result<Status> {
-    Status::from_word(word).ok_or_else(|| senseless("a status"))
-}
-
-fn reason(word: &str) -> Result<EndedBecause> {
-    EndedBecause::from_word(word).ok_or_else(|| senseless("the reason of a run's end"))
 }
 
 fn json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T> {

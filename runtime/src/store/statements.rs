@@ -42,12 +42,12 @@ macro_rules! statements {
         };
 
         pub(super) static SQLITE: LazyLock<Statements> = LazyLock::new(|| Statements {
-            $($shared: with_sqlite_clock(text!($shared, ".sql")),)*
-            $($own: with_sqlite_clock(text!($own, ".sqlite.sql")),)*
+            $($shared: for_sqlite(text!($shared, ".sql")),)*
+            $($own: for_sqlite(text!($own, ".sqlite.sql")),)*
         });
 
         pub(super) static SQLITE_ONLY: LazyLock<SqliteOnly> = LazyLock::new(|| SqliteOnly {
-            $($sqlite: with_sqlite_clock(text!($sqlite, ".sqlite.sql")),)*
+            $($sqlite: for_sqlite(text!($sqlite, ".sqlite.sql")),)*
         });
 
         /// The files that are loaded, for the test.
@@ -65,8 +65,8 @@ statements! {
     one text {
         create_app find_app list_apps count_apps update_app list_versions load_artifact
         find_start find_run list_runs list_runs_of_app count_runs count_runs_of_app list_attempts load_run_io
-        describe_queue
-        renew_session list_held give_back next_due_in
+        describe_queue wake_parent find_event list_events find_child
+        renew_session list_held give_back check_lease next_due_in
         load_journal list_logs
         create_schedule find_schedule list_schedules count_schedules update_schedule delete_schedule
         next_tick_in list_due_schedules
@@ -75,20 +75,25 @@ statements! {
         ping now
     }
     a text for each {
-        add_version delete_app start_run cancel_run expire_pending_runs fire_schedule
-        open_session close_session claim_runs begin_running settle_run take_away_runs
-        append_journal append_logs
+        add_version delete_app start_run cancel_run cancel_orphans expire_pending_runs fire_schedule
+        send_event retry_run fork_run wake_parents
+        open_session close_session claim_runs begin_running park_run hand_back settle_run take_away_runs
+        append_journal take_event append_logs
     }
     only postgres { lock_session end_lost_sessions send_hint }
     only sqlite { list_sessions end_session }
 }
 
-/// On Postgres `now_ms()` is a function of the schema. SQLite's clock is a fraction of seconds,
-/// so it is rounded: 0.123 is a little less than 123 thousandths.
-fn with_sqlite_clock(text: &'static str) -> &'static str {
+/// On Postgres `now_ms()` and `far_ms()` are functions of the schema. SQLite's clock is a fraction of
+/// seconds, so it is rounded: 0.123 is a little less than 123 thousandths.
+fn for_sqlite(text: &'static str) -> &'static str {
+    let text = text.replace("now_ms()", "cast(round(unixepoch('subsec') * 1000) as integer)");
     // Once per process and statement, so that leaking it costs nothing.
-    text.replace("now_ms()", "cast(round(unixepoch('subsec') * 1000) as integer)").leak()
+    text.replace("far_ms()", &FAR_MS.to_string()).leak()
 }
+
+/// The year 9999, when what waits for ever is due: a moment that every program can read.
+pub(super) const FAR_MS: i64 = 253_370_764_800_000;
 
 #[cfg(test)]
 mod tests {

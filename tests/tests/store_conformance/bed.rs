@@ -107,9 +107,30 @@ impl Bed {
     /// The one run that is due, whatever it waited for.
     pub async fn claim(&self, worker: &WorkerSession) -> Assignment {
         self.let_all_be_due().await;
-        let mut claimed = self.store.claim_runs(worker, 10, &loaded()).await.expect("the session is valid");
+        let mut claimed = self.store.claim_runs(worker, 10, &loaded(), &[]).await.expect("the session is valid");
         assert_eq!(claimed.len(), 1, "one run is due");
         claimed.remove(0)
+    }
+
+    /// The runs that are due, and were not made due.
+    pub async fn claim_due(&self, worker: &WorkerSession) -> Vec<Assignment> {
+        self.store.claim_runs(worker, 10, &loaded(), &[]).await.expect("the session is valid")
+    }
+
+    /// Writes an entry. Panics if the lease is lost.
+    pub async fn write(&self, lease: Lease, entry: JournalEntry) -> Recorded {
+        let answers = self.store.append_journal(&[(lease, entry)]).await.expect("the database answers");
+        answers[0].expect("the lease is valid")
+    }
+
+    pub async fn journal(&self, run: &Run) -> Vec<JournalEntry> {
+        self.store.load_journal(run.run_id).await.expect("the journal can be read")
+    }
+
+    /// Every worker dies.
+    pub async fn lose_workers(&self) {
+        self.let_sessions_expire().await;
+        self.store.reap_sessions().await.expect("the database answers");
     }
 
     /// The run as it is now.
@@ -154,8 +175,8 @@ pub fn success() -> Settlement {
         exit_code: Some(0),
         failure: None,
         output: None,
-        fuel_used: 7,
-        peak_memory_bytes: 8,
+        usage: Usage { fuel: 7, peak_memory_bytes: 8, bytes_in: 9, bytes_out: 10 },
+        used_loose_io: false,
     }
 }
 
@@ -165,24 +186,69 @@ pub fn crash(change: Change) -> Settlement {
 }
 
 pub fn retry(after: Duration) -> Settlement {
-    crash(Change::Retry { after, forget_failed_step: false })
+    crash(Change::Retry { after, reopen_failed_step: false })
 }
 
-pub fn entry(seq: u32, outcome: StepOutcome) -> JournalEntry {
-    let took = Duration::from_micros(1234);
+pub fn entry(seq: u32, state: EntryState) -> JournalEntry {
     JournalEntry {
         seq,
         attempt: 1,
+        version: 1,
+        kind: EntryKind::Step,
         name: "charge".into(),
         occurrence: seq,
-        outcome,
-        took,
+        request: vec![],
+        state,
+        tries: 1,
+        tries_before: 0,
+        seeds: 0,
+        due: None,
+        took: Duration::from_micros(1234),
+        usage: Usage { fuel: 1, peak_memory_bytes: 2, bytes_in: 3, bytes_out: 4 },
         recorded_at: jiff::Timestamp::MIN,
     }
 }
 
 pub fn finished(seq: u32) -> JournalEntry {
-    entry(seq, StepOutcome::Finished(vec![seq as u8]))
+    entry(seq, EntryState::Finished(vec![seq as u8]))
+}
+
+pub fn failed(seq: u32) -> JournalEntry {
+    entry(seq, EntryState::Failed("declined".into()))
+}
+
+/// A wait for the event `approve`, as the entry of a journal.
+pub fn waiting(seq: u32) -> JournalEntry {
+    JournalEntry { kind: EntryKind::Event, name: "approve".into(), tries: 0, ..entry(seq, EntryState::Waiting) }
+}
+
+/// Which entries of a batch were written.
+pub fn written(answers: Vec<Option<Recorded>>) -> Vec<bool> {
+    answers.iter().map(Option::is_some).collect()
+}
+
+/// To be put aside until an event `approve`, with nothing told so far.
+pub fn park() -> Park {
+    let waiting_on = WaitingOn { kind: WaitKind::Event, name: "approve".into(), until: None };
+    Park { waiting_on, child: None, signals: 0, usage: success().usage, used_loose_io: false }
+}
+
+/// To be put aside until a moment.
+pub fn sleep(until: jiff::Timestamp) -> Park {
+    let waiting_on = WaitingOn { kind: WaitKind::Sleep, name: "sleep".into(), until: Some(until) };
+    Park { waiting_on, ..park() }
+}
+
+/// To be put aside until a child ends.
+pub fn await_child(child: &RunName, signals: i64) -> Park {
+    let name = format!("{}#{}", child.app, child.number);
+    let waiting_on = WaitingOn { kind: WaitKind::Child, name, until: None };
+    Park { waiting_on, child: Some(child.run_id), signals, ..park() }
+}
+
+/// An event `approve`.
+pub fn event(payload: &[u8]) -> NewEvent {
+    NewEvent { name: "approve".into(), payload: payload.to_vec(), key: None }
 }
 
 pub fn line(line_num: i64, attempt: u32) -> LogLine {

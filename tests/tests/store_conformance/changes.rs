@@ -76,7 +76,7 @@ pub async fn an_app_is_deleted_with_all_that_belongs_to_it(bed: &Bed) {
     bed.store.cancel_run("greet", 2).await.expect("it is active");
     bed.store.settle_run(lease, retry(Duration::from_secs(60))).await.expect("the lease is valid");
     assert_eq!(refusal(bed.store.delete_app("greet", None).await), "app `greet` has an active run");
-    let lease = bed.store.claim_runs(&worker, 10, &loaded()).await.expect("the session is valid").remove(0).lease;
+    let lease = bed.store.claim_runs(&worker, 10, &loaded(), &[]).await.expect("the session is valid").remove(0).lease;
     bed.store.settle_run(lease, success()).await.expect("the lease is valid");
     bed.store.cancel_run("greet", 1).await.expect("it is active");
 

@@ -37,11 +37,11 @@ pub async fn those_that_waited_longest_come_first(bed: &Bed) {
     let worker = bed.worker().await;
     let mut numbers = Vec::new();
     for _ in 0..2 {
-        let claimed = bed.store.claim_runs(&worker, 2, &loaded()).await.expect("the session is valid");
+        let claimed = bed.store.claim_runs(&worker, 2, &loaded(), &[]).await.expect("the session is valid");
         numbers.extend(claimed.iter().map(|a| a.number));
     }
     assert_eq!(numbers, [4, 3, 2, 1]);
-    assert!(bed.store.claim_runs(&worker, 2, &loaded()).await.expect("the session is valid").is_empty());
+    assert!(bed.store.claim_runs(&worker, 2, &loaded(), &[]).await.expect("the session is valid").is_empty());
 }
 
 pub async fn side_by_side_every_run_is_claimed_once(bed: &Bed) {
@@ -55,7 +55,7 @@ pub async fn side_by_side_every_run_is_claimed_once(bed: &Bed) {
         let worker = store.open_session("tester", 4, Duration::from_secs(600)).await.expect("it opens");
         let mut claimed = Vec::new();
         loop {
-            let some = store.claim_runs(&worker, 3, &loaded()).await.expect("the session is valid");
+            let some = store.claim_runs(&worker, 3, &loaded(), &[]).await.expect("the session is valid");
             if some.is_empty() && store.next_due_in().await.expect("the database answers").is_none() {
                 return claimed;
             }
@@ -70,7 +70,7 @@ pub async fn side_by_side_every_run_is_claimed_once(bed: &Bed) {
 pub async fn what_is_not_due_is_not_claimed(bed: &Bed) {
     let (run, worker, lease) = bed.start_and_claim().await;
     bed.store.settle_run(lease, retry(Duration::from_secs(60))).await.expect("the lease is valid");
-    assert!(bed.store.claim_runs(&worker, 10, &loaded()).await.expect("the session is valid").is_empty());
+    assert!(bed.store.claim_runs(&worker, 10, &loaded(), &[]).await.expect("the session is valid").is_empty());
     assert_eq!(bed.look(&run).await.status, Status::Retrying);
 }
 
@@ -130,7 +130,7 @@ pub async fn a_run_that_goes_from_hand_to_hand_has_one_past(bed: &Bed) {
         let worker = store.open_session("tester", 4, Duration::from_secs(600)).await.expect("it opens");
         let mut recoveries = Vec::new();
         while bed.attempts(&run).await.first().is_none_or(|attempt| (attempt.recoveries as usize) < HANDS) {
-            for assignment in store.claim_runs(&worker, 1, &loaded()).await.expect("the session is valid") {
+            for assignment in store.claim_runs(&worker, 1, &loaded(), &[]).await.expect("the session is valid") {
                 recoveries.push(assignment.recoveries);
                 let next = line(assignment.last_line_num + 1, 1);
                 store.append_logs(&[(assignment.lease, next)]).await.expect("the number is free");

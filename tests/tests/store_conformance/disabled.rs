@@ -43,7 +43,7 @@ pub async fn a_retry_is_skipped_when_the_attempt_fails(bed: &Bed) {
     bed.store.settle_run(lease, retry(Duration::ZERO)).await.expect("the lease is valid");
     check_skipped(bed, &run).await;
     assert_eq!(bed.look(&run).await.ended_at, bed.attempts(&run).await[0].ended_at);
-    assert!(bed.store.claim_runs(&worker, 10, &loaded()).await.expect("the session is valid").is_empty());
+    assert!(bed.store.claim_runs(&worker, 10, &loaded(), &[]).await.expect("the session is valid").is_empty());
 }
 
 // R8
@@ -51,10 +51,10 @@ pub async fn a_retry_is_skipped_when_its_wait_ends(bed: &Bed) {
     let (run, worker, lease) = bed.start_and_claim().await;
     bed.store.settle_run(lease, retry(Duration::from_secs(60))).await.expect("the lease is valid");
     set_disabled(bed, true).await;
-    assert!(bed.store.claim_runs(&worker, 10, &loaded()).await.expect("the session is valid").is_empty());
+    assert!(bed.store.claim_runs(&worker, 10, &loaded(), &[]).await.expect("the session is valid").is_empty());
     assert_eq!(bed.look(&run).await.status, Status::Retrying, "the wait is not over");
     bed.let_all_be_due().await;
-    assert!(bed.store.claim_runs(&worker, 10, &loaded()).await.expect("the session is valid").is_empty());
+    assert!(bed.store.claim_runs(&worker, 10, &loaded(), &[]).await.expect("the session is valid").is_empty());
     check_skipped(bed, &run).await;
     assert_eq!(bed.store.next_due_in().await.expect("the database answers"), None);
 }
@@ -66,7 +66,7 @@ pub async fn a_retry_after_our_fault_is_skipped_as_errored(bed: &Bed) {
     bed.store.settle_run(lease, settlement).await.expect("the lease is valid");
     set_disabled(bed, true).await;
     bed.let_all_be_due().await;
-    assert!(bed.store.claim_runs(&worker, 10, &loaded()).await.expect("the session is valid").is_empty());
+    assert!(bed.store.claim_runs(&worker, 10, &loaded(), &[]).await.expect("the session is valid").is_empty());
     let ended = bed.look(&run).await;
     assert_eq!((ended.status, ended.num_attempts), (Status::Errored, 1));
 }
@@ -80,7 +80,7 @@ pub async fn a_skipped_retry_keeps_no_other_run_waiting(bed: &Bed) {
     bed.store.start_run(new_run("other")).await.expect("it starts");
     set_disabled(bed, true).await;
     bed.let_all_be_due().await;
-    let claimed = bed.store.claim_runs(&worker, 10, &loaded()).await.expect("the session is valid");
+    let claimed = bed.store.claim_runs(&worker, 10, &loaded(), &[]).await.expect("the session is valid");
     assert_eq!(claimed.iter().map(|a| a.app.as_str()).collect::<Vec<_>>(), ["other"]);
 }
 
@@ -92,10 +92,10 @@ pub async fn enabling_again_revives_nothing(bed: &Bed) {
     set_disabled(bed, true).await;
     bed.store.settle_run(lease, retry(Duration::ZERO)).await.expect("the lease is valid");
     bed.let_all_be_due().await;
-    assert!(bed.store.claim_runs(&worker, 10, &loaded()).await.expect("the session is valid").is_empty());
+    assert!(bed.store.claim_runs(&worker, 10, &loaded(), &[]).await.expect("the session is valid").is_empty());
     set_disabled(bed, false).await;
     bed.let_all_be_due().await;
-    assert!(bed.store.claim_runs(&worker, 10, &loaded()).await.expect("the session is valid").is_empty());
+    assert!(bed.store.claim_runs(&worker, 10, &loaded(), &[]).await.expect("the session is valid").is_empty());
     for run in [at_its_end, at_its_time] {
         check_skipped(bed, &run).await;
     }
@@ -106,7 +106,7 @@ pub async fn what_was_started_before_runs_to_its_end(bed: &Bed) {
     let (interrupted, worker, lease) = bed.start_and_claim().await;
     let waiting = bed.start().await;
     set_disabled(bed, true).await;
-    let claimed = bed.store.claim_runs(&worker, 10, &loaded()).await.expect("the session is valid");
+    let claimed = bed.store.claim_runs(&worker, 10, &loaded(), &[]).await.expect("the session is valid");
     assert_eq!(claimed.iter().map(|a| a.number).collect::<Vec<_>>(), [waiting.number]);
     bed.store.give_back(lease).await.expect("the lease is valid");
     let resumed = bed.claim(&worker).await;
@@ -122,10 +122,10 @@ pub async fn what_was_started_before_runs_to_its_end(bed: &Bed) {
 // R8
 pub async fn a_failed_step_stays_recorded_when_its_retry_is_skipped(bed: &Bed) {
     let (run, _, lease) = bed.start_and_claim().await;
-    let failed = entry(1, StepOutcome::Failed("declined".into()));
-    assert_eq!(bed.store.append_journal(&[(lease, failed)]).await.expect("it is written"), [true]);
+    let failed = entry(1, EntryState::Failed("declined".into()));
+    assert_eq!(written(bed.store.append_journal(&[(lease, failed)]).await.expect("it is written")), [true]);
     set_disabled(bed, true).await;
-    let settlement = crash(Change::Retry { after: Duration::ZERO, forget_failed_step: true });
+    let settlement = crash(Change::Retry { after: Duration::ZERO, reopen_failed_step: true });
     bed.store.settle_run(lease, settlement).await.expect("the lease is valid");
     assert_eq!(bed.store.load_journal(run.run_id).await.expect("the database answers").len(), 1);
 }

@@ -10,11 +10,17 @@ use crate::bed::*;
 
 /// Nothing that a worker with this lease could write is written.
 async fn check_void(bed: &Bed, run: &Run, lease: Lease) {
+    let count = bed.store.count_runs(&RunFilter::default()).await.expect("they are counted");
     let before = (bed.look(run).await, bed.attempts(run).await);
     let written = bed.store.append_journal(&[(lease, finished(1))]).await.expect("the database answers");
-    assert_eq!(written, [false]);
+    assert_eq!(written, [None]);
     assert_eq!(bed.store.append_logs(&[(lease, line(1, 1))]).await.expect("the database answers"), 0);
     is_lost(bed.store.give_back(lease).await);
+    is_lost(bed.store.hand_back(lease, false).await);
+    is_lost(bed.store.park_run(lease, park()).await);
+    is_lost(bed.store.take_event(lease, 1, "approve").await);
+    is_lost(bed.store.start_child(lease, 1, new_run("greet")).await);
+    assert_eq!(bed.store.count_runs(&RunFilter::default()).await.expect("they are counted"), count);
     let settlement = Settlement { output: Some(vec![1]), ..success() };
     is_lost(bed.store.settle_run(lease, settlement).await);
     is_lost(bed.store.settle_run(lease, retry(Duration::ZERO)).await);
@@ -51,6 +57,24 @@ pub async fn nothing_is_written_after_the_run_was_taken_away(bed: &Bed) {
     bed.store.settle_run(assignment.lease, success()).await.expect("the new lease is valid");
 }
 
+// R24, R42
+pub async fn nothing_is_written_after_the_run_was_parked(bed: &Bed) {
+    let (run, worker, lease) = bed.start_and_claim().await;
+    bed.store.park_run(lease, park()).await.expect("the lease is valid");
+    check_void(bed, &run, lease).await;
+    bed.store.send_event("greet", 1, event(b"yes")).await.expect("it is active");
+    check_void(bed, &run, lease).await;
+    bed.claim(&worker).await;
+    check_void(bed, &run, lease).await;
+}
+
+// R29
+pub async fn nothing_is_written_after_the_run_was_handed_back(bed: &Bed) {
+    let (run, _, lease) = bed.start_and_claim().await;
+    bed.store.hand_back(lease, false).await.expect("the lease is valid");
+    check_void(bed, &run, lease).await;
+}
+
 pub async fn nothing_is_written_after_the_run_was_settled(bed: &Bed) {
     let (run, _, lease) = bed.start_and_claim().await;
     bed.store.settle_run(lease, retry(Duration::ZERO)).await.expect("the lease is valid");
@@ -63,7 +87,7 @@ pub async fn the_old_lease_stays_void_when_the_same_worker_claims_again(bed: &Be
     let again = bed.claim(&worker).await.lease;
     assert!(again.fence > lease.fence);
     check_void(bed, &run, lease).await;
-    assert_eq!(bed.store.append_journal(&[(again, finished(1))]).await.expect("the database answers"), [true]);
+    assert_eq!(written(bed.store.append_journal(&[(again, finished(1))]).await.expect("the database answers")), [true]);
 }
 
 pub async fn a_lease_of_a_run_that_waits_is_void(bed: &Bed) {
@@ -97,7 +121,7 @@ pub async fn a_cancel_beside_a_claim_leaves_no_open_attempt(bed: &Bed) {
             runs.push(bed.start().await);
         }
         let cancels = join_all(runs.iter().map(|run| other.cancel_run("greet", run.number)));
-        let (claimed, cancelled) = join(bed.store.claim_runs(&worker, 5, &loaded()), cancels).await;
+        let (claimed, cancelled) = join(bed.store.claim_runs(&worker, 5, &loaded(), &[]), cancels).await;
         claimed.expect("the session is valid");
         for (run, cancelled) in runs.iter().zip(cancelled) {
             cancelled.expect("nothing else ends it");
@@ -121,7 +145,7 @@ pub async fn a_write_beside_a_take_away_is_before_it_or_refused(bed: &Bed) {
             other.load_journal(run.run_id).await.expect("the database answers").len()
         };
         let (written, seen) = join(bed.store.append_journal(&batch), take_away).await;
-        let written = written.expect("the database answers") == [true];
+        let written = written.expect("the database answers")[0].is_some();
         assert_eq!(written, seen == 1, "written after it was taken away");
         bed.store.cancel_run("greet", run.number).await.expect("it is active");
     }

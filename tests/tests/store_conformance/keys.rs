@@ -19,7 +19,7 @@ pub async fn the_same_start_again_is_the_run_it_started(bed: &Bed) {
     let first = bed.store.start_run(keyed("greet", "a", 1)).await.expect("it starts");
     assert!(!first.is_repeated);
     let worker = bed.worker().await;
-    let claimed = bed.store.claim_runs(&worker, 10, &loaded()).await.expect("the session is valid");
+    let claimed = bed.store.claim_runs(&worker, 10, &loaded(), &[]).await.expect("the session is valid");
     bed.store.settle_run(claimed[1].lease, success()).await.expect("the lease is valid");
     let again = bed.another().await.start_run(keyed("greet", "a", 1)).await.expect("it was started");
     assert!(again.is_repeated);

@@ -131,7 +131,7 @@ pub async fn the_queue_ahead_of_a_run_is_described(bed: &Bed) {
     let lost = bed.store.open_session("lost", 9, Duration::from_secs(600)).await.expect("it opens");
     bed.let_sessions_expire().await;
     let [first, second] = [bed.worker().await, bed.worker().await];
-    assert_eq!(bed.store.claim_runs(&first, 1, &loaded()).await.expect("the session is valid").len(), 1);
+    assert_eq!(bed.store.claim_runs(&first, 1, &loaded(), &[]).await.expect("the session is valid").len(), 1);
     let held = Queue { workers: 2, slots: 8, held: 1, ahead: 0, is_held: true };
     assert_eq!(queue(&runs[0]).await, held);
     assert_eq!(queue(&runs[2]).await, Queue { ahead: 1, is_held: false, ..held });

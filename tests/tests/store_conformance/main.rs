@@ -7,13 +7,20 @@ mod apps;
 mod batches;
 mod bed;
 mod changes;
+mod children;
 mod claims;
 mod disabled;
 mod edges;
+mod events;
 mod fences;
+mod forking;
+mod journal;
 mod keys;
 mod listing;
+mod losses;
 mod opening;
+mod parking;
+mod retrying;
 mod runs;
 mod schedules;
 mod schema;
@@ -74,6 +81,8 @@ conformance! {
         nothing_is_written_after_the_run_was_given_back
         nothing_is_written_after_the_run_was_cancelled
         nothing_is_written_after_the_run_was_taken_away
+        nothing_is_written_after_the_run_was_parked
+        nothing_is_written_after_the_run_was_handed_back
         nothing_is_written_after_the_run_was_settled
         the_old_lease_stays_void_when_the_same_worker_claims_again
         a_lease_of_a_run_that_waits_is_void
@@ -85,8 +94,7 @@ conformance! {
         success_ends_the_run
         a_failure_is_kept_with_its_attempt
         a_retry_waits_exactly_as_long_as_asked
-        a_failed_step_is_forgotten_if_asked
-        an_active_run_is_cancelled_and_a_final_one_is_not
+                an_active_run_is_cancelled_and_a_final_one_is_not
         a_dropped_call_leaves_the_store_usable
     }
     sessions {
@@ -106,6 +114,75 @@ conformance! {
         a_claim_knows_the_last_line
         empty_batches_write_nothing
         text_with_nul_fails_no_batch
+    }
+    journal {
+        entries_of_every_kind_and_state_come_back_as_they_were_written
+        an_entry_is_written_anew_until_it_is_final
+        a_final_entry_is_never_written_again
+        an_entry_is_due_when_it_says_or_so_long_after_it_was_written
+        the_entries_of_a_batch_have_one_moment
+        what_was_used_up_is_kept_however_much_it_is
+    }
+    parking {
+        a_parked_run_has_no_worker_and_says_what_it_waits_for
+        a_run_wakes_when_it_is_due_and_no_earlier
+        waking_is_neither_an_attempt_nor_a_recovery
+        a_recovery_is_counted_between_waits
+        a_wait_outlives_the_worker_that_began_it
+        no_wait_is_longer_than_the_deadline
+        what_waits_for_ever_does_not_come_due
+        a_run_that_was_told_something_since_it_looked_is_due_at_once
+        what_is_handed_back_counts_for_nothing_and_others_may_take_it_at_once
+        a_retry_of_a_disabled_app_ends_even_if_this_worker_cannot_run_it
+        use_of_the_network_outside_steps_is_remembered
+    }
+    losses {
+        losses_in_a_row_are_counted_until_the_journal_grows
+        what_is_given_back_is_not_lost
+        a_wait_and_the_end_of_an_attempt_end_the_row
+        a_run_lost_while_its_code_was_fetched_is_counted_too
+    }
+    events {
+        events_sent_early_are_kept_in_order_and_delivered_once_each
+        an_event_is_delivered_once_whatever_dies
+        an_event_wakes_the_run_that_waits_for_it
+        an_event_wakes_a_worker
+        a_key_sends_one_event
+        who_cannot_be_told_anything_is_named
+        no_event_beside_a_park_is_lost
+        a_look_that_missed_an_event_does_not_count_it
+        events_go_with_their_app
+    }
+    children {
+        a_child_is_started_once_for_each_entry
+        the_end_of_a_child_wakes_the_parent_that_waits_for_it
+        a_parent_waits_on_while_its_child_is_retried
+        no_end_of_a_child_beside_a_park_is_lost
+        a_parent_is_woken_however_its_child_ended
+        cancelling_a_run_cancels_its_children_and_theirs
+        a_child_that_is_started_beside_a_cancel_is_not_left_over
+        a_child_that_cannot_be_started_says_why
+        who_is_no_parent_learns_nothing_of_a_run
+        a_child_has_to_end_no_later_than_its_parent
+        a_child_outlives_the_row_of_its_parent
+    }
+    retrying {
+        a_failed_run_is_retried_as_the_next_attempt
+        a_failed_run_is_retried_on_another_version
+        the_step_that_failed_last_is_executed_again_with_all_its_tries
+        what_cannot_be_retried_says_why_and_stays_as_it_is
+        of_many_who_ask_one_retries
+        of_a_retry_and_a_deletion_one_wins
+        a_retry_that_is_cancelled_leaves_the_attempts_there_were
+        a_child_of_a_cancelled_run_is_not_retried
+        a_child_that_is_retried_has_its_parent_still
+    }
+    forking {
+        a_fork_is_a_new_run_that_has_done_what_the_other_had
+        a_fork_may_run_on_another_version_and_of_a_run_that_goes_on
+        what_cannot_be_forked_says_why_and_nothing_is_started
+        a_fork_may_wait_for_the_children_of_the_run_it_comes_from
+        a_fork_outlives_the_row_it_comes_from
     }
     tokens {
         a_token_is_found_until_it_is_revoked
@@ -185,6 +262,7 @@ conformance! {
     }
     upgrade {
         a_database_of_the_first_schema_is_brought_up_to_date
+        a_database_of_the_second_schema_is_brought_up_to_date
     }
     sequences {
         whatever_happens_the_rules_of_runs_hold

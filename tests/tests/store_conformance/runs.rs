@@ -66,7 +66,7 @@ pub async fn bytes_come_back_as_they_were_given(bed: &Bed) {
     let new = NewRun { input: input.clone(), parameters: parameters.clone(), ..new_run("greet") };
     let run = bed.store.start_run(new).await.expect("it starts").run;
     let worker = bed.worker().await;
-    let claimed = bed.store.claim_runs(&worker, 10, &loaded()).await.expect("the session is valid");
+    let claimed = bed.store.claim_runs(&worker, 10, &loaded(), &[]).await.expect("the session is valid");
     let assignment = claimed.iter().find(|a| a.lease.run_id == run.run_id).expect("it is due");
     assert_eq!((&assignment.input, &assignment.parameters), (&input, &parameters));
     let output = Some(vec![255, 0, 128]);

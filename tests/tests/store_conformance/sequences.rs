@@ -32,6 +32,14 @@ enum Step {
     /// The sessions of all workers expire, and somebody looks.
     TakeAway,
     GiveBack(usize),
+    HandBack(usize),
+    /// A claim whose code is ready waits: for an event, or for an hour.
+    Park(usize, bool),
+    SendEvent(usize),
+    /// Somebody asks for another attempt of a run.
+    Retry(usize),
+    /// A claim starts the child that belongs to an entry of its journal.
+    StartChild(usize, u32),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -59,6 +67,11 @@ fn step() -> impl Strategy<Value = Step> {
         4 => Just(Step::LetAllBeDue),
         1 => Just(Step::TakeAway),
         2 => (0..4_usize).prop_map(Step::GiveBack),
+        1 => (0..4_usize).prop_map(Step::HandBack),
+        3 => (0..4_usize, any::<bool>()).prop_map(|(which, for_event)| Step::Park(which, for_event)),
+        2 => (0..4_usize).prop_map(Step::SendEvent),
+        2 => (0..4_usize).prop_map(Step::Retry),
+        2 => (0..4_usize, 1..=2_u32).prop_map(|(which, seq)| Step::StartChild(which, seq)),
     ]
 }
 
@@ -75,6 +88,13 @@ struct Scene<'a> {
     /// Those whose wait was cut short.
     moved: BTreeSet<Uuid>,
     keys: BTreeMap<u8, Uuid>,
+    /// How often somebody asked for another attempt, and got it.
+    retried: BTreeMap<Uuid, u32>,
+    /// Those whose attempt was interrupted, and is to go on.
+    interrupted: BTreeSet<Uuid>,
+    /// How often an attempt went on after an interruption.
+    recoveries: BTreeMap<(Uuid, u32), u32>,
+    children: BTreeMap<(Uuid, u32), Uuid>,
 }
 
 impl Scene<'_> {
@@ -83,8 +103,22 @@ impl Scene<'_> {
         bed.store.create_app(&app, "").await.expect("the name is free");
         bed.store.add_version(&app, upload(1)).await.expect("the app is there");
         let workers = vec![bed.worker().await, bed.worker().await];
-        let (claims, seen, moved, keys) = Default::default();
-        Scene { bed, app, workers, claims, disabled: false, seen, moved, keys }
+        let (claims, seen, moved, keys, retried, interrupted) = Default::default();
+        let (recoveries, children) = Default::default();
+        Scene {
+            bed,
+            app,
+            workers,
+            claims,
+            disabled: false,
+            seen,
+            moved,
+            keys,
+            retried,
+            interrupted,
+            recoveries,
+            children,
+        }
     }
 
     async fn start(&mut self, new: NewRun) -> Result<(), TestCaseError> {
@@ -108,13 +142,23 @@ impl Scene<'_> {
         self.claims.get(which).cloned().map(|(claim, is_ready)| (which, claim, is_ready))
     }
 
-    /// Whether the claim is still the worker's, as far as the rows tell.
-    async fn is_held(&self, claim: &Assignment) -> bool {
+    /// One of the runs.
+    fn run(&self, which: usize) -> Option<Run> {
+        self.seen.values().nth(which % self.seen.len().max(1)).map(|(run, _)| run.clone())
+    }
+
+    /// The runs that the workers have.
+    async fn held(&self) -> Vec<Lease> {
         let mut held = vec![];
         for worker in &self.workers {
             held.extend(self.bed.store.list_held(worker).await.expect("the database answers"));
         }
-        held.contains(&claim.lease)
+        held
+    }
+
+    /// Whether the claim is still the worker's, as far as the rows tell.
+    async fn is_held(&self, claim: &Assignment) -> bool {
+        self.held().await.contains(&claim.lease)
     }
 
     async fn take(&mut self, step: &Step) -> Result<(), TestCaseError> {
@@ -127,8 +171,14 @@ impl Scene<'_> {
             }
             Step::Claim { worker, cold } => {
                 let loaded = if *cold { vec![] } else { loaded() };
-                for claim in store.claim_runs(&self.workers[*worker], 2, &loaded).await.expect("the session is valid") {
+                for claim in
+                    store.claim_runs(&self.workers[*worker], 2, &loaded, &[]).await.expect("the session is valid")
+                {
                     prop_assert!(claim.is_starting == *cold);
+                    let was_interrupted = self.interrupted.remove(&claim.lease.run_id);
+                    let recoveries = self.recoveries.entry((claim.lease.run_id, claim.attempt)).or_default();
+                    *recoveries += u32::from(was_interrupted);
+                    prop_assert_eq!((claim.is_recovery, claim.recoveries), (was_interrupted, *recoveries));
                     self.claims.insert(0, (claim, !cold));
                 }
             }
@@ -146,9 +196,10 @@ impl Scene<'_> {
                 prop_assert!(store.settle_run(claim.lease, settlement(&claim, outcome)).await.is_ok() == is_held);
             }
             Step::Cancel(which) => {
-                let Some((run, _)) = self.seen.values().nth(which % self.seen.len().max(1)) else { return Ok(()) };
+                let Some(run) = self.run(*which) else { return Ok(()) };
                 let answer = store.cancel_run(&self.app, run.number).await;
                 prop_assert!(answer.is_ok() == run.status.is_active(), "{answer:?}");
+                self.interrupted.remove(&run.run_id);
             }
             Step::SetDisabled(disabled) => {
                 let change = AppChange { disabled: Some(*disabled), ..AppChange::default() };
@@ -161,6 +212,7 @@ impl Scene<'_> {
                 self.moved.extend(waiting.map(|(run, _)| run.run_id));
             }
             Step::TakeAway => {
+                self.interrupted.extend(self.held().await.iter().map(|lease| lease.run_id));
                 self.bed.let_sessions_expire().await;
                 store.reap_sessions().await.expect("the database answers");
                 self.workers = vec![self.bed.worker().await, self.bed.worker().await];
@@ -169,6 +221,52 @@ impl Scene<'_> {
                 let Some((_, claim, _)) = self.claim(*which) else { return Ok(()) };
                 let is_held = self.is_held(&claim).await;
                 prop_assert!(store.give_back(claim.lease).await.is_ok() == is_held);
+                self.interrupted.extend(is_held.then_some(claim.lease.run_id));
+            }
+            Step::HandBack(which) => {
+                let Some((_, claim, _)) = self.claim(*which) else { return Ok(()) };
+                let is_held = self.is_held(&claim).await;
+                prop_assert!(store.hand_back(claim.lease, false).await.is_ok() == is_held);
+            }
+            Step::Park(which, for_event) => {
+                let Some((_, claim, true)) = self.claim(*which) else { return Ok(()) };
+                let hour = store.now().await.expect("the database answers") + Duration::from_secs(3600);
+                let wait = if *for_event { park() } else { sleep(hour) };
+                let is_held = self.is_held(&claim).await;
+                let parked = store.park_run(claim.lease, Park { signals: claim.signals, ..wait }).await;
+                prop_assert!(parked.is_ok() == is_held, "{parked:?}");
+            }
+            Step::SendEvent(which) => {
+                let Some(run) = self.run(*which) else { return Ok(()) };
+                let answer = store.send_event(&self.app, run.number, event(b"yes")).await;
+                prop_assert!(answer.is_ok() == run.status.is_active(), "{answer:?}");
+            }
+            Step::Retry(which) => {
+                let Some(run) = self.run(*which) else { return Ok(()) };
+                let failed = matches!(run.status, Status::Crashed | Status::Errored);
+                let parent = run.parent.as_ref().map(|parent| self.seen[&parent.run_id].0.status);
+                let may_be_retried = failed && !self.disabled && parent != Some(Status::Cancelled);
+                let answer = store.retry_run(&self.app, run.number, None).await;
+                prop_assert!(answer.is_ok() == may_be_retried, "{answer:?}");
+                if let Ok(retried) = answer {
+                    *self.retried.entry(run.run_id).or_default() += 1;
+                    self.moved.insert(run.run_id);
+                    let attempts = self.bed.attempts(&run).await;
+                    prop_assert_eq!(&self.seen[&run.run_id].1, &attempts, "a retry changes no attempt");
+                    self.seen.insert(run.run_id, (retried, attempts));
+                }
+            }
+            Step::StartChild(which, seq) => {
+                let Some((_, claim, _)) = self.claim(*which) else { return Ok(()) };
+                let is_held = self.is_held(&claim).await;
+                let known = self.children.get(&(claim.lease.run_id, *seq)).copied();
+                let answer = store.start_child(claim.lease, *seq, new_run(&self.app)).await;
+                let may_start = is_held && (known.is_some() || !self.disabled);
+                prop_assert!(answer.is_ok() == may_start, "{answer:?}");
+                if let Ok(child) = answer {
+                    prop_assert!(known.is_none_or(|known| known == child.run_id), "one entry, two children");
+                    self.children.insert((claim.lease.run_id, *seq), child.run_id);
+                }
             }
         }
         Ok(())
@@ -195,7 +293,13 @@ impl Scene<'_> {
                 }
             }
             self.check_rules(&run, &attempts)?;
+            let parent = run.parent.as_ref().map(|parent| parent.run_id);
+            prop_assert_eq!(parent.is_some(), self.children.values().any(|child| *child == run.run_id));
             self.seen.insert(run.run_id, (run, attempts));
+        }
+        for ((parent, _), child) in &self.children {
+            let [parent, child] = [parent, child].map(|id| self.seen[id].0.status);
+            prop_assert!(parent != Status::Cancelled || !child.is_active(), "a child of a cancelled run is {child:?}");
         }
         Ok(())
     }
@@ -203,7 +307,12 @@ impl Scene<'_> {
     fn check_rules(&self, run: &Run, attempts: &[Attempt]) -> Result<(), TestCaseError> {
         let count = attempts.len() as u32;
         prop_assert!(attempts.iter().map(|attempt| attempt.seq).eq(1..=count), "{attempts:?}");
-        prop_assert!(count <= run.policy.max_retries + 1, "{attempts:?}");
+        let asked_for = self.retried.get(&run.run_id).copied().unwrap_or_default();
+        prop_assert!(count <= run.policy.max_retries + 1 + asked_for, "{attempts:?}");
+        prop_assert!(run.waiting_on.is_none() || run.status == Status::Running, "{:?}", run);
+        let recoveries = attempts.iter().map(|attempt| ((run.run_id, attempt.seq), attempt.recoveries));
+        let expected = |key| self.recoveries.get(&key).copied().unwrap_or_default();
+        prop_assert!(recoveries.clone().all(|(key, count)| count == expected(key)), "{attempts:?}");
         let awaited = matches!(run.status, Status::Retrying | Status::Pending);
         let counted = if awaited { count + 1 } else { count.max(1) };
         prop_assert_eq!(run.num_attempts, counted, "{:?} {:?}", run, attempts);
@@ -231,7 +340,8 @@ impl Scene<'_> {
         let statuses = Status::ACTIVE.to_vec();
         let active = RunFilter { app: Some(self.app.clone()), statuses, limit: 100, ..RunFilter::default() };
         for run in self.bed.store.list_runs(&active).await.expect("runs can be listed") {
-            self.bed.store.cancel_run(&self.app, run.number).await.expect("it is active");
+            // It may have gone with its parent.
+            _ = self.bed.store.cancel_run(&self.app, run.number).await;
         }
         for worker in &self.workers {
             self.bed.store.close_session(worker).await.expect("the database answers");
@@ -240,7 +350,8 @@ impl Scene<'_> {
 }
 
 fn settlement(claim: &Assignment, outcome: &Outcome) -> Settlement {
-    let change = run::settle(run::State { attempt: claim.attempt, policy: claim.policy }, outcome);
+    let change =
+        run::settle(run::State { attempt: claim.attempt, policy: claim.policy, until_deadline: None }, outcome);
     let (failure, exit_code) = match outcome.clone() {
         Outcome::Exited { .. } => (None, Some(0)),
         Outcome::Failed { failure, exit_code } | Outcome::NotRetryable { failure, exit_code } => {
@@ -250,7 +361,7 @@ fn settlement(claim: &Assignment, outcome: &Outcome) -> Settlement {
     Settlement { verdict: outcome.verdict(), change, failure, exit_code, ..success() }
 }
 
-// R1, R4, R6, R7, R8, R9, R12
+// R1, R4, R6, R7, R8, R9, R12, R24, R26, R29, R31, R43
 pub async fn whatever_happens_the_rules_of_runs_hold(bed: &Bed) {
     let cases = if bed.is_postgres() { 40 } else { 120 };
     let config = Config { cases, failure_persistence: None, max_shrink_time: 20_000, ..Config::default() };

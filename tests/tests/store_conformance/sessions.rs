@@ -11,10 +11,10 @@ pub async fn an_expired_session_claims_nothing_and_is_not_renewed(bed: &Bed) {
     bed.start().await;
     let worker = bed.worker().await;
     bed.let_sessions_expire().await;
-    assert!(bed.store.claim_runs(&worker, 10, &loaded()).await.expect("the database answers").is_empty());
+    assert!(bed.store.claim_runs(&worker, 10, &loaded(), &[]).await.expect("the database answers").is_empty());
     is_lost(bed.store.renew_session(&worker).await);
     bed.store.reap_sessions().await.expect("the database answers");
-    assert!(bed.store.claim_runs(&worker, 10, &loaded()).await.expect("the database answers").is_empty());
+    assert!(bed.store.claim_runs(&worker, 10, &loaded(), &[]).await.expect("the database answers").is_empty());
     is_lost(bed.store.renew_session(&worker).await);
 }
 
@@ -24,7 +24,7 @@ pub async fn runs_of_an_expired_session_are_taken_away(bed: &Bed) {
     let run = bed.start().await;
     let worker = bed.store.open_session("short", 4, short).await.expect("it opens");
     // The lease may be over before the claim: then there is nothing to take away.
-    let held = bed.store.claim_runs(&worker, 10, &loaded()).await.expect("the database answers").len() as u64;
+    let held = bed.store.claim_runs(&worker, 10, &loaded(), &[]).await.expect("the database answers").len() as u64;
     let mut taken = 0;
     let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
     while bed.store.renew_session(&worker).await.is_ok() || taken < held {
@@ -42,7 +42,7 @@ pub async fn a_dead_session_is_noticed_at_once(bed: &Bed) {
     let run = bed.start().await;
     let other = bed.another().await;
     let worker = other.open_session("other", 4, Duration::from_secs(600)).await.expect("it opens");
-    assert_eq!(other.claim_runs(&worker, 10, &loaded()).await.expect("the session is valid").len(), 1);
+    assert_eq!(other.claim_runs(&worker, 10, &loaded(), &[]).await.expect("the session is valid").len(), 1);
     assert_eq!(bed.store.reap_sessions().await.expect("the database answers"), 0, "it is alive");
     drop(other);
     eventually("the dead worker's run is taken away", async || {
@@ -69,7 +69,7 @@ pub async fn closing_gives_back_what_is_held(bed: &Bed) {
     bed.store.close_session(&worker).await.expect("the database answers");
     is_lost(bed.store.give_back(lease).await);
     is_lost(bed.store.renew_session(&worker).await);
-    assert!(bed.store.claim_runs(&worker, 10, &loaded()).await.expect("the database answers").is_empty());
+    assert!(bed.store.claim_runs(&worker, 10, &loaded(), &[]).await.expect("the database answers").is_empty());
     let other = bed.worker().await;
     assert_eq!(bed.claim(&other).await.recoveries, 1);
 }
@@ -86,7 +86,7 @@ pub async fn reapers_side_by_side_take_each_run_once(bed: &Bed) {
         bed.start().await;
     }
     let worker = bed.worker().await;
-    assert_eq!(bed.store.claim_runs(&worker, 20, &loaded()).await.expect("the session is valid").len(), 20);
+    assert_eq!(bed.store.claim_runs(&worker, 20, &loaded(), &[]).await.expect("the session is valid").len(), 20);
     bed.let_sessions_expire().await;
     let others = join_all((0..3).map(|_| bed.another())).await;
     let reaped = join_all(others.iter().map(|store| store.reap_sessions())).await;

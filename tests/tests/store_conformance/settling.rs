@@ -30,7 +30,7 @@ pub async fn a_failure_is_kept_with_its_attempt(bed: &Bed) {
     let settlement = Settlement {
         exit_code: None,
         failure: Some(failure.clone()),
-        fuel_used: u64::MAX,
+        usage: Usage { fuel: u64::MAX, ..Usage::default() },
         ..crash(Change::Finish { because: None })
     };
     bed.store.settle_run(lease, settlement).await.expect("the lease is valid");
@@ -53,26 +53,6 @@ pub async fn a_retry_waits_exactly_as_long_as_asked(bed: &Bed) {
     let due_at = waiting.next_attempt_at.expect("the next attempt has a time");
     let ended_at = bed.attempts(&run).await[0].ended_at.expect("the attempt ended");
     assert_eq!(due_at.duration_since(ended_at), delay.try_into().expect("it is short"));
-}
-
-// R25
-pub async fn a_failed_step_is_forgotten_if_asked(bed: &Bed) {
-    let (run, worker, lease) = bed.start_and_claim().await;
-    let failed = |seq| entry(seq, StepOutcome::Failed("declined".into()));
-    let batch = [(lease, finished(1)), (lease, failed(2)), (lease, failed(3))];
-    assert_eq!(bed.store.append_journal(&batch).await.expect("the database answers"), [true; 3]);
-    let journal = async || -> Vec<u32> {
-        let entries = bed.store.load_journal(run.run_id).await.expect("the database answers");
-        entries.into_iter().map(|entry| entry.seq).collect()
-    };
-    bed.store.settle_run(lease, retry(Duration::ZERO)).await.expect("the lease is valid");
-    assert_eq!(journal().await, [1, 2, 3], "it was not asked");
-    let forget = || crash(Change::Retry { after: Duration::ZERO, forget_failed_step: true });
-    for left in [vec![1, 2], vec![1], vec![1]] {
-        let lease = bed.claim(&worker).await.lease;
-        bed.store.settle_run(lease, forget()).await.expect("the lease is valid");
-        assert_eq!(journal().await, left, "the last entry goes if it is a failure");
-    }
 }
 
 // R12
@@ -113,6 +93,6 @@ pub async fn a_dropped_call_leaves_the_store_usable(bed: &Bed) {
     let runs = bed.store.list_runs(&filter).await.expect("runs can be listed");
     assert_eq!(runs.len() as i64, last.number, "each start was done or not done");
     let worker = bed.worker().await;
-    let claimed = bed.store.claim_runs(&worker, 1000, &loaded()).await.expect("the session is valid");
+    let claimed = bed.store.claim_runs(&worker, 1000, &loaded(), &[]).await.expect("the session is valid");
     assert_eq!(claimed.len(), runs.len());
 }

@@ -10,7 +10,7 @@ use crate::bed::*;
 /// What a worker claims that has no code ready.
 async fn claim_cold(bed: &Bed, worker: &WorkerSession) -> Assignment {
     bed.let_all_be_due().await;
-    let mut claimed = bed.store.claim_runs(worker, 10, &[]).await.expect("the session is valid");
+    let mut claimed = bed.store.claim_runs(worker, 10, &[], &[]).await.expect("the session is valid");
     assert_eq!(claimed.len(), 1, "one run is due");
     claimed.remove(0)
 }
@@ -89,7 +89,7 @@ pub async fn code_that_cannot_be_made_ready_fails_the_attempt(bed: &Bed) {
         ..crash(change)
     };
     let lease = claim_cold(bed, &worker).await.lease;
-    let again = Change::Retry { after: Duration::ZERO, forget_failed_step: false };
+    let again = Change::Retry { after: Duration::ZERO, reopen_failed_step: false };
     bed.store.settle_run(lease, failed(again)).await.expect("the lease is valid");
     assert_eq!((bed.look(&run).await.status, bed.look(&run).await.num_attempts), (Status::Retrying, 2));
     let lease = claim_cold(bed, &worker).await.lease;
@@ -115,7 +115,7 @@ async fn check_cancelled(bed: &Bed, run: &Run, attempts: &[Status]) {
     refusal(bed.store.cancel_run("greet", run.number).await);
     let worker = bed.worker().await;
     bed.let_all_be_due().await;
-    assert!(bed.store.claim_runs(&worker, 10, &loaded()).await.expect("the session is valid").is_empty());
+    assert!(bed.store.claim_runs(&worker, 10, &loaded(), &[]).await.expect("the session is valid").is_empty());
 }
 
 // R12

@@ -86,7 +86,7 @@ pub async fn of_a_claim_and_the_end_of_patience_one_wins(bed: &Bed) {
     let claim = async {
         let mut claimed = 0;
         while bed.store.next_due_in().await.expect("the database answers").is_some() {
-            claimed += bed.store.claim_runs(&worker, 3, &loaded()).await.expect("the session is valid").len();
+            claimed += bed.store.claim_runs(&worker, 3, &loaded(), &[]).await.expect("the session is valid").len();
         }
         claimed as u64
     };
@@ -123,7 +123,7 @@ pub async fn timeouts_are_the_apps_unless_the_run_has_its_own(bed: &Bed) {
     assert_eq!(of(&own).await, (Some(120), Some(MINUTE)));
     assert_eq!(of(&bed.start().await).await, (None, Some(Duration::from_secs(7))));
     let worker = bed.worker().await;
-    let claimed = bed.store.claim_runs(&worker, 10, &loaded()).await.expect("the session is valid");
+    let claimed = bed.store.claim_runs(&worker, 10, &loaded(), &[]).await.expect("the session is valid");
     let running: Vec<_> = claimed.iter().map(|a| a.running_timeout.map(|length| length.as_secs())).collect();
     assert_eq!(running, [None, Some(7), Some(60), Some(7)]);
 }
@@ -136,7 +136,7 @@ pub async fn a_run_waits_for_its_start_time(bed: &Bed) {
     assert_eq!((run.status, run.scheduled_at), (Status::Scheduled, far()));
     assert_eq!(bed.look(&run).await, run);
     let worker = bed.worker().await;
-    assert!(bed.store.claim_runs(&worker, 10, &loaded()).await.expect("the session is valid").is_empty());
+    assert!(bed.store.claim_runs(&worker, 10, &loaded(), &[]).await.expect("the session is valid").is_empty());
     let wait = bed.store.next_due_in().await.expect("the database answers").expect("one waits");
     assert!(wait > MINUTE);
     let of = async |status| {
@@ -166,6 +166,6 @@ pub async fn a_start_time_that_is_past_is_now(bed: &Bed) {
     assert_eq!((run.status, run.scheduled_at), (Status::Pending, past));
     assert!(run.pending_until > Some(run.created_at), "it waits from now on");
     let worker = bed.worker().await;
-    let claimed = bed.store.claim_runs(&worker, 10, &loaded()).await.expect("the session is valid");
+    let claimed = bed.store.claim_runs(&worker, 10, &loaded(), &[]).await.expect("the session is valid");
     assert_eq!(claimed.len(), 1);
 }

@@ -3,30 +3,50 @@
 use sqlx::query_as;
 
 use super::Postgres;
-use crate::store::params::{int, microseconds, outcome, text};
+use crate::store::params::{due, int, microseconds, payload, text, usage};
+use crate::store::rows::recorded;
 use crate::store::statements::POSTGRES;
-use crate::store::{JournalEntry, Lease, LogLine, Result};
+use crate::store::{JournalEntry, Lease, LogLine, Recorded, Result};
 
-pub(super) async fn append_journal(store: &Postgres, entries: &[(Lease, JournalEntry)]) -> Result<Vec<bool>> {
+/// The row of an answer: the entry's position, from 1, when it was written and when it is due.
+type Written = (i64, i64, Option<i64>);
+
+pub(super) async fn append_journal(
+    store: &Postgres,
+    entries: &[(Lease, JournalEntry)],
+) -> Result<Vec<Option<Recorded>>> {
     if entries.is_empty() {
         return Ok(Vec::new());
     }
-    let (payloads, failed): (Vec<_>, Vec<_>) = entries.iter().map(|(_, entry)| outcome(&entry.outcome)).unzip();
-    let query = query_as::<_, (i64,)>(POSTGRES.append_journal)
+    let (due_after_ms, due_at): (Vec<_>, Vec<_>) = entries.iter().map(|(_, entry)| due(entry)).unzip();
+    let used = column(entries, |(_, entry)| usage(entry.usage));
+    let query = query_as::<_, Written>(POSTGRES.append_journal)
         .bind(column(entries, |(lease, _)| lease.run_id))
         .bind(column(entries, |(lease, _)| lease.fence))
         .bind(column(entries, |(_, entry)| int(entry.seq)))
         .bind(column(entries, |(_, entry)| int(entry.attempt)))
+        .bind(column(entries, |(_, entry)| int(entry.version)))
+        .bind(column(entries, |(_, entry)| entry.kind.as_str()))
         .bind(column(entries, |(_, entry)| text(&entry.name)))
         .bind(column(entries, |(_, entry)| int(entry.occurrence)))
-        .bind(payloads)
-        .bind(failed)
-        .bind(column(entries, |(_, entry)| microseconds(entry.took)));
-    let mut written = vec![false; entries.len()];
-    for (position,) in store.write(query).await? {
+        .bind(column(entries, |(_, entry)| entry.request.as_slice()))
+        .bind(column(entries, |(_, entry)| entry.state.as_str()))
+        .bind(column(entries, |(_, entry)| payload(&entry.state)))
+        .bind(column(entries, |(_, entry)| int(entry.tries)))
+        .bind(column(entries, |(_, entry)| int(entry.tries_before)))
+        .bind(due_after_ms)
+        .bind(due_at)
+        .bind(column(entries, |(_, entry)| microseconds(entry.took)))
+        .bind(column(&used, |used| used.fuel))
+        .bind(column(&used, |used| used.peak_memory_bytes))
+        .bind(column(&used, |used| used.bytes_in))
+        .bind(column(&used, |used| used.bytes_out))
+        .bind(column(entries, |(_, entry)| i64::from(entry.seeds)));
+    let mut written = vec![None; entries.len()];
+    for (position, at, due_at) in store.write(query).await? {
         let index = usize::try_from(position).ok().and_then(|position| position.checked_sub(1));
         if let Some(written) = index.and_then(|index| written.get_mut(index)) {
-            *written = true;
+            *written = Some(recorded(at, due_at)?);
         }
     }
     Ok(written)

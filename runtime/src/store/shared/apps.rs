@@ -5,7 +5,7 @@ use sqlx::query_as;
 
 use super::{Backend, Db, counted, one};
 use crate::run::Status;
-use crate::store::errors::is_taken;
+use crate::store::errors::{is_orphan, is_taken};
 use crate::store::model::*;
 use crate::store::params::{containing, json, only, policy, sort, text, whole_seconds};
 use crate::store::rows::*;
@@ -66,8 +66,14 @@ impl Apps for Backend {
     async fn delete_app(&self, name: &str, revision: Option<i64>) -> Result<()> {
         loop {
             let query = query_as::<Db, (String,)>(self.statements().delete_app).bind(text(name)).bind(revision);
-            if self.write(query).await?.pop().is_some() {
-                return Ok(());
+            match self.write(query).await {
+                // One of its runs is active again: somebody asked for another attempt.
+                Err(error) if is_orphan(&error) => {}
+                answer => {
+                    if answer?.pop().is_some() {
+                        return Ok(());
+                    }
+                }
             }
             let app = self.find_app(name).await?;
             if revision.is_some_and(|revision| revision != app.revision) {

@@ -6,10 +6,10 @@ use async_trait::async_trait;
 use sqlx::query_as;
 use uuid::Uuid;
 
-use super::{Backend, Db, batches, sessions, time_left};
+use super::{Backend, Db, batches, one, sessions, time_left};
 use crate::run::Change;
 use crate::store::model::*;
-use crate::store::params::{big, int, milliseconds, text};
+use crate::store::params::{digests, int, milliseconds, text, usage};
 use crate::store::rows::*;
 use crate::store::{Result, StoreError, Work};
 
@@ -34,11 +34,18 @@ impl Work for Backend {
         Ok(())
     }
 
-    async fn claim_runs(&self, session: &WorkerSession, limit: u32, loaded: &[String]) -> Result<Vec<Assignment>> {
+    async fn claim_runs(
+        &self,
+        session: &WorkerSession,
+        limit: u32,
+        loaded: &[String],
+        refused: &[String],
+    ) -> Result<Vec<Assignment>> {
         let query = query_as::<Db, AssignmentRow>(self.statements().claim_runs)
             .bind(session.worker_id)
             .bind(i64::from(limit))
-            .bind(format!(",{},", loaded.join(",")));
+            .bind(digests(loaded))
+            .bind(digests(refused));
         decode_all(self.write(query).await?)
     }
 
@@ -58,13 +65,45 @@ impl Work for Backend {
         Ok(())
     }
 
+    async fn park_run(&self, lease: Lease, park: Park) -> Result<()> {
+        let used = usage(park.usage);
+        let query = query_as::<Db, (bool,)>(self.statements().park_run)
+            .bind(lease.run_id)
+            .bind(lease.fence)
+            .bind(park.waiting_on.kind.as_str())
+            .bind(text(&park.waiting_on.name))
+            .bind(park.waiting_on.until.map(|until| until.as_millisecond()))
+            .bind(park.child)
+            .bind(park.signals)
+            .bind(used.fuel)
+            .bind(used.peak_memory_bytes)
+            .bind(used.bytes_in)
+            .bind(used.bytes_out)
+            .bind(park.used_loose_io);
+        let (is_due,) = self.write(query).await?.pop().ok_or(StoreError::LeaseLost)?;
+        match is_due {
+            true => self.hint_everyone(),
+            false => self.hint_here(),
+        }
+        Ok(())
+    }
+
+    async fn hand_back(&self, lease: Lease, is_recovery: bool) -> Result<()> {
+        let query = query_as::<Db, (Uuid,)>(self.statements().hand_back);
+        let query = query.bind(lease.run_id).bind(lease.fence).bind(is_recovery);
+        self.write(query).await?.pop().ok_or(StoreError::LeaseLost)?;
+        self.hint_everyone();
+        Ok(())
+    }
+
     async fn settle_run(&self, lease: Lease, settlement: Settlement) -> Result<()> {
-        let (delay_ms, forget_failed_step, because) = match settlement.change {
+        let (delay_ms, reopen_failed_step, because) = match settlement.change {
             Change::Finish { because } => (None, false, because),
-            Change::Retry { after, forget_failed_step } => (Some(milliseconds(after)), forget_failed_step, None),
+            Change::Retry { after, reopen_failed_step } => (Some(milliseconds(after)), reopen_failed_step, None),
         };
         let failure = settlement.failure.as_ref();
-        let query = query_as::<Db, (bool,)>(self.statements().settle_run)
+        let used = usage(settlement.usage);
+        let query = query_as::<Db, (bool, Option<Uuid>)>(self.statements().settle_run)
             .bind(lease.run_id)
             .bind(lease.fence)
             .bind(settlement.verdict.status().as_str())
@@ -72,16 +111,20 @@ impl Work for Backend {
             .bind(failure.map(|failure| failure.kind.as_str()))
             .bind(failure.map(|failure| text(&failure.message)))
             .bind(failure.and_then(|failure| failure.backtrace.as_deref()).map(text))
-            .bind(big(settlement.fuel_used))
-            .bind(big(settlement.peak_memory_bytes))
+            .bind(used.fuel)
+            .bind(used.peak_memory_bytes)
             .bind(delay_ms)
-            .bind(forget_failed_step)
+            .bind(reopen_failed_step)
             .bind(because.map(|because| because.as_str()))
-            .bind(settlement.output);
-        let (waits,) = self.write(query).await?.pop().ok_or(StoreError::LeaseLost)?;
+            .bind(settlement.output)
+            .bind(used.bytes_in)
+            .bind(used.bytes_out)
+            .bind(settlement.used_loose_io);
+        let (waits, parent) = self.write(query).await?.pop().ok_or(StoreError::LeaseLost)?;
         if waits {
             self.hint_here();
         }
+        self.wake_parent(parent, lease.run_id).await;
         Ok(())
     }
 
@@ -106,8 +149,30 @@ impl Work for Backend {
         decode_all(self.read(query_as::<Db, JournalRow>(self.statements().load_journal).bind(run_id)).await?)
     }
 
-    async fn append_journal(&self, entries: &[(Lease, JournalEntry)]) -> Result<Vec<bool>> {
+    async fn append_journal(&self, entries: &[(Lease, JournalEntry)]) -> Result<Vec<Option<Recorded>>> {
         batches::append_journal(self, entries).await
+    }
+
+    async fn take_event(&self, lease: Lease, seq: u32, name: &str) -> Result<Inbox> {
+        let query = query_as::<Db, InboxRow>(self.statements().take_event)
+            .bind(lease.run_id)
+            .bind(lease.fence)
+            .bind(int(seq))
+            .bind(text(name));
+        self.write(query).await?.pop().ok_or(StoreError::LeaseLost)?.decode()
+    }
+
+    async fn start_child(&self, parent: Lease, seq: u32, new: NewRun) -> Result<RunName> {
+        // No caller's key has a space, so that it is none of theirs. What is asked for does not count: the parent's
+        // journal has it, and compares.
+        let key = StartKey { key: format!("child {} {seq}", parent.run_id), request_hash: Vec::new() };
+        let run = self.start(NewRun { key: Some(key), ..new }, Some(parent)).await?.run;
+        Ok(RunName { run_id: run.run_id, app: run.app, number: run.number })
+    }
+
+    async fn find_child(&self, parent: Lease, child: Uuid) -> Result<ChildState> {
+        let query = query_as::<Db, ChildRow>(self.statements().find_child).bind(parent.run_id).bind(child);
+        one(self.read(query).await?, || format!("child {child}"))
     }
 
     async fn append_logs(&self, lines: &[(Lease, LogLine)]) -> Result<u64> {

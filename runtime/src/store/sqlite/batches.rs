@@ -1,33 +1,49 @@
 //! Journal entries and log lines of many runs in one transaction.
 
-use sqlx::query;
+use sqlx::{query, query_as};
 
 use super::{Sqlite, begin};
-use crate::store::params::{int, microseconds, outcome, text};
+use crate::store::params::{due, int, microseconds, payload, text, usage};
+use crate::store::rows::recorded;
 use crate::store::statements::SQLITE;
-use crate::store::{JournalEntry, Lease, LogLine, Result};
+use crate::store::{JournalEntry, Lease, LogLine, Recorded, Result};
 
-pub(super) async fn append_journal(store: &Sqlite, entries: &[(Lease, JournalEntry)]) -> Result<Vec<bool>> {
+pub(super) async fn append_journal(store: &Sqlite, entries: &[(Lease, JournalEntry)]) -> Result<Vec<Option<Recorded>>> {
     if entries.is_empty() {
         return Ok(Vec::new());
     }
     let mut transaction = begin(&store.writer).await?;
+    let (now,) = query_as::<_, (i64,)>(SQLITE.now).fetch_one(&mut *transaction).await?;
     let mut written = Vec::with_capacity(entries.len());
     for (lease, entry) in entries {
-        let (payload, failed) = outcome(&entry.outcome);
-        let row = query(SQLITE.append_journal)
+        let (due_after_ms, due_at) = due(entry);
+        let used = usage(entry.usage);
+        let row = query_as::<_, (i64, Option<i64>)>(SQLITE.append_journal)
             .bind(lease.run_id)
             .bind(lease.fence)
             .bind(int(entry.seq))
             .bind(int(entry.attempt))
+            .bind(int(entry.version))
+            .bind(entry.kind.as_str())
             .bind(text(&entry.name))
             .bind(int(entry.occurrence))
-            .bind(payload)
-            .bind(failed)
+            .bind(entry.request.as_slice())
+            .bind(entry.state.as_str())
+            .bind(payload(&entry.state))
+            .bind(int(entry.tries))
+            .bind(int(entry.tries_before))
+            .bind(due_after_ms)
+            .bind(due_at)
             .bind(microseconds(entry.took))
+            .bind(used.fuel)
+            .bind(used.peak_memory_bytes)
+            .bind(used.bytes_in)
+            .bind(used.bytes_out)
+            .bind(i64::from(entry.seeds))
+            .bind(now)
             .fetch_optional(&mut *transaction)
             .await?;
-        written.push(row.is_some());
+        written.push(row.map(|(at, due_at)| recorded(at, due_at)).transpose()?);
     }
     transaction.commit().await?;
     Ok(written)

@@ -2,8 +2,11 @@
 //! its attempt ended, and returns the [`Change`] for the store to write. Nothing here reads a
 //! clock, touches a database or knows of HTTP.
 
+mod failure;
+
 use std::time::Duration;
 
+pub use self::failure::{Failure, FailureKind};
 use crate::retry::RetryPolicy;
 
 /// Where a run stands. The first five are active: something may still happen to the run.
@@ -76,7 +79,7 @@ impl Status {
 
 /// Every change of a run's status, and what makes it. The databases refuse all others, so that no mistake anywhere
 /// can write one. A status that stays the same is no change: a run that is taken away stays `running`.
-pub const EDGES: [(Status, Status, &str); 21] = [
+pub const EDGES: [(Status, Status, &str); 23] = [
     (Status::Scheduled, Status::Starting, "its time has come, and a worker fetches its code"),
     (Status::Scheduled, Status::Running, "its time has come, and a worker has it"),
     (Status::Scheduled, Status::Cancelled, "on request, or no worker came in time"),
@@ -98,6 +101,8 @@ pub const EDGES: [(Status, Status, &str); 21] = [
     (Status::Retrying, Status::Crashed, "the wait is over, and the app is disabled"),
     (Status::Retrying, Status::Errored, "the wait is over, and the app is disabled"),
     (Status::Retrying, Status::Cancelled, "on request"),
+    (Status::Crashed, Status::Retrying, "somebody asked for another attempt"),
+    (Status::Errored, Status::Retrying, "somebody asked for another attempt"),
 ];
 
 /// How an attempt that came to its end ended, and a run with it when nothing follows.
@@ -131,12 +136,21 @@ pub enum EndedBecause {
     NotRetryable,
     /// No worker took it in time.
     PendingTimeout,
+    /// The next attempt would begin at its deadline or later. Source: R28.
+    Deadline,
+    /// It has made as many step attempts as it may. Source: R27.
+    StepLimit,
 }
 
 impl EndedBecause {
     /// Every reason.
-    pub const ALL: [EndedBecause; 3] =
-        [EndedBecause::AppDisabled, EndedBecause::NotRetryable, EndedBecause::PendingTimeout];
+    pub const ALL: [EndedBecause; 5] = [
+        EndedBecause::AppDisabled,
+        EndedBecause::NotRetryable,
+        EndedBecause::PendingTimeout,
+        EndedBecause::Deadline,
+        EndedBecause::StepLimit,
+    ];
 
     /// The word used on disk, in the API and on screen.
     pub fn as_str(self) -> &'static str {
@@ -144,116 +158,14 @@ impl EndedBecause {
             EndedBecause::AppDisabled => "app_disabled",
             EndedBecause::NotRetryable => "not_retryable",
             EndedBecause::PendingTimeout => "pending_timeout",
+            EndedBecause::Deadline => "deadline",
+            EndedBecause::StepLimit => "step_limit",
         }
     }
 
     /// The reason that `word` names.
     pub fn from_word(word: &str) -> Option<EndedBecause> {
         EndedBecause::ALL.into_iter().find(|reason| reason.as_str() == word)
-    }
-}
-
-/// Why an attempt failed, one word of DESIGN's table of verdicts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum FailureKind {
-    /// The program exited with a code other than 0.
-    Exit,
-    /// `main` returned an error.
-    Error,
-    /// WebAssembly trapped: unreachable, out of bounds, division by zero ...
-    Trap,
-    /// The fuel of the attempt ran out.
-    Fuel,
-    /// Memory, tables or handles over the limit.
-    Memory,
-    /// The stack overflowed.
-    Stack,
-    /// The running time was used up, be it in a call to the host.
-    Timeout,
-    /// A step failed for good, and the program did not handle it.
-    StepExhausted,
-    /// On replay the program asked for something other than the journal holds.
-    Divergence,
-    /// The store or another part of the host failed.
-    Host,
-    /// The host panicked.
-    Panic,
-    /// The app's code could not be read.
-    Artifact,
-}
-
-impl FailureKind {
-    /// Every kind.
-    pub const ALL: [FailureKind; 12] = [
-        FailureKind::Exit,
-        FailureKind::Error,
-        FailureKind::Trap,
-        FailureKind::Fuel,
-        FailureKind::Memory,
-        FailureKind::Stack,
-        FailureKind::Timeout,
-        FailureKind::StepExhausted,
-        FailureKind::Divergence,
-        FailureKind::Host,
-        FailureKind::Panic,
-        FailureKind::Artifact,
-    ];
-
-    /// The word used on disk, in the API and on screen.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            FailureKind::Exit => "exit",
-            FailureKind::Error => "error",
-            FailureKind::Trap => "trap",
-            FailureKind::Fuel => "fuel",
-            FailureKind::Memory => "memory",
-            FailureKind::Stack => "stack",
-            FailureKind::Timeout => "timeout",
-            FailureKind::StepExhausted => "step_exhausted",
-            FailureKind::Divergence => "divergence",
-            FailureKind::Host => "host",
-            FailureKind::Panic => "panic",
-            FailureKind::Artifact => "artifact",
-        }
-    }
-
-    /// The kind that `word` names.
-    pub fn from_word(word: &str) -> Option<FailureKind> {
-        FailureKind::ALL.into_iter().find(|kind| kind.as_str() == word)
-    }
-
-    /// Whose fault it was: [`Verdict::Crashed`] the guest's, [`Verdict::Errored`] ours. Source: R2.
-    pub fn verdict(self) -> Verdict {
-        match self {
-            FailureKind::Host | FailureKind::Panic | FailureKind::Artifact => Verdict::Errored,
-            FailureKind::Exit
-            | FailureKind::Error
-            | FailureKind::Trap
-            | FailureKind::Fuel
-            | FailureKind::Memory
-            | FailureKind::Stack
-            | FailureKind::Timeout
-            | FailureKind::StepExhausted
-            | FailureKind::Divergence => Verdict::Crashed,
-        }
-    }
-}
-
-/// What is kept of a failed attempt beside its status. Source: R2.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    /// Why.
-    pub kind: FailureKind,
-    /// For a person: what happened, and its causes.
-    pub message: String,
-    /// The guest's stack, innermost frame first, where there is one.
-    pub backtrace: Option<String>,
-}
-
-impl Failure {
-    /// A failure without a backtrace.
-    pub fn new(kind: FailureKind, message: impl Into<String>) -> Failure {
-        Failure { kind, message: message.into(), backtrace: None }
     }
 }
 
@@ -290,6 +202,8 @@ pub struct State {
     pub attempt: u32,
     /// The policy copied onto the run when it was started.
     pub policy: RetryPolicy,
+    /// How long until the run's deadline, if it has one. Source: R28.
+    pub until_deadline: Option<Duration>,
 }
 
 /// What becomes of the run. It cannot say what is no edge of [`EDGES`].
@@ -297,22 +211,46 @@ pub struct State {
 pub enum Change {
     /// It takes the attempt's status; `because` says why retries that were left do not happen.
     Finish { because: Option<EndedBecause> },
-    /// Another attempt begins, `after` the end of this one. `forget_failed_step` removes the
-    /// failure that ended the attempt from the journal, so that the step is executed again.
+    /// Another attempt begins, `after` the end of this one. `reopen_failed_step` makes of the
+    /// failure that ended the attempt a step that is to be executed, with all its tries.
     /// If the app is disabled, the store finishes the run instead. Source: R8.
-    Retry { after: Duration, forget_failed_step: bool },
+    Retry { after: Duration, reopen_failed_step: bool },
 }
 
-/// What follows from the end of an attempt. Source: R6, R7.
+/// What follows from the end of an attempt. Source: R6, R7, R28.
 pub fn settle(state: State, outcome: &Outcome) -> Change {
-    let retry = state.policy.delay_before(state.attempt);
-    match (outcome, retry) {
-        (Outcome::Failed { failure, .. }, Some(after)) => {
-            Change::Retry { after, forget_failed_step: failure.kind == FailureKind::StepExhausted }
+    let Some(after) = state.policy.delay_before(state.attempt) else { return Change::Finish { because: None } };
+    let failure = match outcome {
+        Outcome::Exited { .. } => return Change::Finish { because: None },
+        Outcome::NotRetryable { .. } => return Change::Finish { because: Some(EndedBecause::NotRetryable) },
+        Outcome::Failed { failure, .. } => failure,
+    };
+    match failure.kind {
+        FailureKind::StepLimit => Change::Finish { because: Some(EndedBecause::StepLimit) },
+        FailureKind::Deadline => Change::Finish { because: Some(EndedBecause::Deadline) },
+        _ if state.until_deadline.is_some_and(|left| after >= left) => {
+            Change::Finish { because: Some(EndedBecause::Deadline) }
         }
-        (Outcome::NotRetryable { .. }, Some(_)) => Change::Finish { because: Some(EndedBecause::NotRetryable) },
-        (Outcome::Exited { .. }, _) | (_, None) => Change::Finish { because: None },
+        kind => Change::Retry { after, reopen_failed_step: kind == FailureKind::StepExhausted },
     }
+}
+
+/// What becomes of an attempt that was interrupted while its program ran. Source: R40, R41.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterInterruption {
+    /// It goes on in another worker.
+    Resume,
+    /// It ends `worker_lost`.
+    Fail,
+}
+
+/// How often in a row an attempt goes on after the loss of its worker without a new journal entry in between. Source: R40.
+pub const MAX_FRUITLESS_RECOVERIES: u32 = 3;
+
+/// Whether an attempt goes on after an interruption. `losses` counts those in a row that were the death of a worker,
+/// without a new journal entry in between; a drained worker is none. What may be begun only once does not go on.
+pub fn after_interruption(losses: u32, begins_once: bool) -> AfterInterruption {
+    if begins_once || losses > MAX_FRUITLESS_RECOVERIES { AfterInterruption::Fail } else { AfterInterruption::Resume }
 }
 
 #[cfg(test)]
@@ -325,11 +263,14 @@ mod tests {
 
     fn check(attempt: u32, max_retries: u32, kind: FailureKind, expected: Change) {
         let policy = RetryPolicy { max_retries, delay: Duration::from_secs(30), exponential: true };
-        assert_eq!(settle(State { attempt, policy }, &Outcome::failed(kind, "for the test")), expected);
+        assert_eq!(
+            settle(State { attempt, policy, until_deadline: None }, &Outcome::failed(kind, "for the test")),
+            expected
+        );
     }
 
     fn retry(seconds: u64) -> Change {
-        Change::Retry { after: Duration::from_secs(seconds), forget_failed_step: false }
+        Change::Retry { after: Duration::from_secs(seconds), reopen_failed_step: false }
     }
 
     #[test] // R2
@@ -350,7 +291,10 @@ mod tests {
     #[test] // R7
     fn success_is_never_retried() {
         let policy = RetryPolicy { max_retries: 5, ..RetryPolicy::default() };
-        assert_eq!(settle(State { attempt: 1, policy }, &Outcome::Exited { output: None }), FINISH);
+        assert_eq!(
+            settle(State { attempt: 1, policy, until_deadline: None }, &Outcome::Exited { output: None }),
+            FINISH
+        );
     }
 
     #[test] // R7
@@ -359,22 +303,48 @@ mod tests {
             Outcome::NotRetryable { failure: Failure::new(FailureKind::Error, "no such card"), exit_code: Some(1) };
         let policy = RetryPolicy { max_retries: 1, ..RetryPolicy::default() };
         let because = Some(EndedBecause::NotRetryable);
-        assert_eq!(settle(State { attempt: 1, policy }, &outcome), Change::Finish { because });
-        assert_eq!(settle(State { attempt: 2, policy }, &outcome), FINISH);
+        assert_eq!(settle(State { attempt: 1, policy, until_deadline: None }, &outcome), Change::Finish { because });
+        assert_eq!(settle(State { attempt: 2, policy, until_deadline: None }, &outcome), FINISH);
+    }
+
+    #[test] // R7, R27, R28
+    fn neither_the_step_limit_nor_the_deadline_is_retried() {
+        check(1, 2, FailureKind::StepLimit, Change::Finish { because: Some(EndedBecause::StepLimit) });
+        check(1, 2, FailureKind::Deadline, Change::Finish { because: Some(EndedBecause::Deadline) });
+        check(3, 2, FailureKind::Deadline, FINISH);
+    }
+
+    #[test] // R28
+    fn a_retry_that_would_begin_at_the_deadline_does_not_happen() {
+        let policy = RetryPolicy { max_retries: 1, delay: Duration::from_secs(30), exponential: false };
+        let left = |seconds| State { attempt: 1, policy, until_deadline: Some(Duration::from_secs(seconds)) };
+        let crashed = Outcome::failed(FailureKind::Trap, "for the test");
+        assert_eq!(settle(left(30), &crashed), Change::Finish { because: Some(EndedBecause::Deadline) });
+        assert_eq!(settle(left(31), &crashed), retry(30));
+    }
+
+    #[test] // R40, R41
+    fn an_attempt_survives_three_fruitless_recoveries_unless_it_may_be_begun_only_once() {
+        let resumes = |losses, begins_once| after_interruption(losses, begins_once) == AfterInterruption::Resume;
+        assert_eq!([0, 1, 3, 4].map(|losses| resumes(losses, false)), [true, true, true, false]);
+        assert_eq!([0, 1].map(|losses| resumes(losses, true)), [false, false]);
     }
 
     #[test] // R6, R25
     fn a_step_that_ended_the_attempt_is_executed_again_by_the_next() {
         let after = Duration::from_secs(30);
-        check(1, 1, FailureKind::StepExhausted, Change::Retry { after, forget_failed_step: true });
+        check(1, 1, FailureKind::StepExhausted, Change::Retry { after, reopen_failed_step: true });
     }
 
-    #[test] // R1
-    fn a_final_status_is_never_left_and_each_active_one_can_be_cancelled() {
+    #[test] // R1, R31
+    fn a_final_status_is_left_on_request_only_and_each_active_one_can_be_cancelled() {
         for status in Status::ALL {
-            let leaves = EDGES.iter().any(|(from, ..)| *from == status);
-            let can_be_cancelled = EDGES.iter().any(|(from, to, _)| (*from, *to) == (status, Status::Cancelled));
-            assert_eq!((leaves, can_be_cancelled), (status.is_active(), status.is_active()), "{status:?}");
+            let next: Vec<_> = EDGES.iter().filter(|(from, ..)| *from == status).map(|(_, to, _)| *to).collect();
+            match status {
+                Status::Exited | Status::Cancelled => assert_eq!(next, []),
+                Status::Crashed | Status::Errored => assert_eq!(next, [Status::Retrying]),
+                active => assert!(next.contains(&Status::Cancelled), "{active:?}"),
+            }
         }
     }
 
@@ -418,7 +388,7 @@ mod tests {
             for outcome in &outcomes {
                 attempt += 1;
                 prop_assert!(attempt <= policy.max_retries + 1);
-                match settle(State { attempt, policy }, outcome) {
+                match settle(State { attempt, policy, until_deadline: None }, outcome) {
                     Change::Retry { after, .. } => {
                         let doublings = if policy.exponential { attempt - 1 } else { 0 };
                         let seconds = (policy.delay.as_secs() << doublings).min(3600);
