@@ -55,6 +55,7 @@ struct Inner {
 enum Sink {
     Store { lease: Lease, writer: LogWriter },
     Terminal,
+    Nowhere,
 }
 
 #[derive(Default)]
@@ -77,6 +78,11 @@ impl Log {
         Log::with_sink(Sink::Terminal, 1, 0)
     }
 
+    /// A log that nobody reads.
+    pub fn to_nowhere() -> Log {
+        Log::with_sink(Sink::Nowhere, 1, 0)
+    }
+
     fn with_sink(sink: Sink, attempt: u32, last_line_num: i64) -> Log {
         let lines = Mutex::new(Lines { last_line_num, ..Lines::default() });
         let muted = AtomicBool::new(false);
@@ -89,9 +95,14 @@ impl Log {
         self.inner.muted.store(muted, Ordering::Relaxed);
     }
 
+    /// Whether what the program prints is not kept.
+    pub fn is_muted(&self) -> bool {
+        self.inner.muted.load(Ordering::Relaxed)
+    }
+
     /// Takes bytes the program wrote; whole lines are kept, the rest waits for its newline.
     pub fn write(&self, stream: Stream, bytes: &[u8]) {
-        if self.inner.muted.load(Ordering::Relaxed) {
+        if self.is_muted() {
             return;
         }
         let mut lines = self.lines();

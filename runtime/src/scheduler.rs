@@ -1,7 +1,7 @@
 //! What starts, or is given up, at its time? Each server runs [`watch`]: it starts the runs of
-//! schedules whose tick has come, and cancels runs for which no worker came in time. Any number of
-//! servers may do so at once: the store lets one of them win. Ticks that were missed while no
-//! server ran become one run.
+//! schedules whose tick has come, cancels runs for which no worker came in time, and sees to it that
+//! parents and children hear of each other's end. Any number of servers may do so at once: the store
+//! lets one of them win. Ticks that were missed while no server ran become one run.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +37,14 @@ async fn look(store: &dyn Store) -> Result<Option<Duration>, StoreError> {
     let expired = store.expire_pending_runs().await?;
     if expired > 0 {
         tracing::info!(runs = expired, "runs were cancelled: no worker came in time");
+    }
+    let orphans = store.cancel_orphans().await?;
+    if orphans > 0 {
+        tracing::info!(runs = orphans, "runs were cancelled: the run that started them was");
+    }
+    let parents = store.wake_parents().await?;
+    if parents > 0 {
+        tracing::info!(runs = parents, "runs were woken: a run that they waited for has ended");
     }
     let next = store.next_tick_in().await?;
     if !next.is_some_and(|next| next.is_zero()) {

@@ -1,14 +1,16 @@
-//! Where may a guest send HTTP requests? Only here is a connection made for a guest: to hosts its
-//! manifest lists, without redirects, proxies or anything inherited from the environment.
+//! Where, and when, may a guest send HTTP requests? Only here is a connection made for a guest: to
+//! hosts its manifest lists, without redirects, proxies or anything inherited from the environment,
+//! and for a durable program only inside a step, as what it reads elsewhere is not recorded.
 
+use std::fmt;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::uri::Scheme;
 use http::{HeaderName, HeaderValue, Request, Response, Uri};
-use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -20,6 +22,8 @@ use wasmtime_wasi::runtime::AbortOnDropJoinHandle;
 use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiHttpHooks};
 
+use super::effects::{Effect, Effects};
+use super::traffic::Traffic;
 use crate::kill_point;
 use crate::log::Log;
 
@@ -33,22 +37,63 @@ type Body = UnsyncBoxBody<Bytes, Error>;
 /// The rest of the work behind an answer whose headers are there.
 type Rest = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
-/// What one attempt may reach.
-#[derive(Clone)]
+/// What one attempt may reach, and when.
+pub struct EgressRules<'a> {
+    /// As in the manifest.
+    pub allowed_hosts: &'a [String],
+    /// The program uses the journal: what it reads outside a step would not be recorded.
+    pub in_steps_only: bool,
+    /// As in the manifest: lets it reach the same outside steps, and flags it.
+    pub loose_io: bool,
+    /// Where requests are written down, if they are.
+    pub effects: Option<Effects>,
+}
+
+/// A step that is being executed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenKey {
+    /// The same whenever the step is executed. Source: R44.
+    pub key: String,
+    /// Counts the executions of steps, so that each begins with its first request.
+    pub execution: u64,
+}
+
+/// The way out of one attempt.
 pub struct Egress {
-    allowed: Arc<[HostPattern]>,
+    allowed: Vec<HostPattern>,
+    in_steps_only: bool,
+    loose_io: bool,
+    effects: Option<Effects>,
+    traffic: Traffic,
     log: Log,
-    /// The step that is being executed, by a key that is the same whenever it is. Source: R44.
-    pub step: Option<String>,
-    /// The step of the last request, and how many it has sent.
-    sent: (Option<String>, u32),
+    /// The step that is being executed.
+    pub step: Option<OpenKey>,
+    used_loose_io: bool,
+    /// The step of the last request, and how many its execution has sent.
+    sent: (Option<OpenKey>, u32),
 }
 
 impl Egress {
-    /// Allows what `allowed_hosts` lists; refusals are said in `log`.
-    pub fn new(allowed_hosts: &[String], log: Log) -> Egress {
+    /// Allows what `rules` say and counts it in `traffic`; refusals are said in `log`.
+    pub fn new(rules: EgressRules<'_>, traffic: Traffic, log: Log) -> Egress {
+        let EgressRules { allowed_hosts, in_steps_only, loose_io, effects } = rules;
         let allowed = allowed_hosts.iter().filter_map(|text| HostPattern::parse(text)).collect();
-        Egress { allowed, log, step: None, sent: (None, 0) }
+        Egress {
+            allowed,
+            in_steps_only,
+            loose_io,
+            effects,
+            traffic,
+            log,
+            step: None,
+            used_loose_io: false,
+            sent: (None, 0),
+        }
+    }
+
+    /// Whether a request was let through only because of `loose_io`.
+    pub fn used_loose_io(&self) -> bool {
+        self.used_loose_io
     }
 
     /// The key of the next request: the step's, and from the second request of a step on, its number.
@@ -59,23 +104,44 @@ impl Egress {
         }
         self.sent.1 = self.sent.1.saturating_add(1);
         match self.sent.1 {
-            1 => Some(step.clone()),
-            n => Some(format!("{step}-{n}")),
+            1 => Some(step.key.clone()),
+            n => Some(format!("{}-{n}", step.key)),
         }
     }
 
-    fn check(&self, uri: &Uri) -> Result<Target, Error> {
+    /// Where the request goes, if it may.
+    fn check(&mut self, uri: &Uri) -> Result<Target, Error> {
         let target = Target::of(uri).ok_or(Error::HttpRequestUriInvalid)?;
-        if self.allowed.iter().any(|pattern| pattern.matches(&target)) {
-            return Ok(target);
+        let outside = self.in_steps_only && self.step.is_none();
+        if outside && !self.loose_io {
+            let why = format!(
+                "a request to {target} outside a step, as its answer would not be recorded; wrap it in a step, or set \
+                 `loose_io = true` in relume.toml"
+            );
+            self.say(&format!("refused: {why}"));
+            return Err(Error::InternalError(Some(format!("Relume refuses {why}"))));
         }
-        let Target { tls, host, port } = &target;
-        let scheme = if *tls { "https" } else { "http" };
-        self.log.setup(&format!(
-            "refused: a request to {scheme}://{host}:{port}; to allow it, add \"{scheme}://{host}:{port}\" to \
-             `allowed_hosts` in relume.toml"
-        ));
-        Err(Error::HttpRequestDenied)
+        if !self.allowed.iter().any(|pattern| pattern.matches(&target)) {
+            self.say(&format!(
+                "refused: a request to {target}; to allow it, add \"{target}\" to `allowed_hosts` in relume.toml"
+            ));
+            return Err(Error::HttpRequestDenied);
+        }
+        if outside && !self.used_loose_io {
+            self.used_loose_io = true;
+            self.say(&format!(
+                "flagged: a request to {target} outside a step (`loose_io`): its answer is not recorded, and a replay \
+                 that gets another one may diverge"
+            ));
+        }
+        Ok(target)
+    }
+
+    /// Says it in the log, unless the program only repeats what it did before.
+    fn say(&self, text: &str) {
+        if !self.log.is_muted() {
+            self.log.setup(text);
+        }
     }
 }
 
@@ -90,13 +156,35 @@ impl WasiHttpHooks for Egress {
         if let Some(key) = self.idempotency_key().and_then(|key| HeaderValue::try_from(key).ok()) {
             request.headers_mut().entry(IDEMPOTENCY_KEY).or_insert(key);
         }
+        let traffic = self.traffic.clone();
+        let effects = self.effects.clone().map(|effects| (effects, self.step.as_ref().map(|step| step.key.clone())));
         Box::new(async move {
+            let target = target?;
+            if let Some((effects, step)) = effects {
+                request = write_down(request, &effects, step).await?;
+            }
             kill_point::reach("before_effect");
-            let answer = send(target?, request, options).await;
+            let answer = send(target, request.map(|body| traffic.sent(body)), options).await;
             kill_point::reach("after_effect");
-            answer
+            let (response, rest) = answer?;
+            Ok((response.map(|body| traffic.received(body)), rest))
         })
     }
+}
+
+async fn write_down(request: Request<Body>, effects: &Effects, step: Option<String>) -> Result<Request<Body>, Error> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let key = head.headers.get(IDEMPOTENCY_KEY).map(|key| String::from_utf8_lossy(key.as_bytes()).into_owned());
+    effects.add(Effect {
+        step,
+        method: head.method.to_string(),
+        url: head.uri.to_string(),
+        idempotency_key: key,
+        body: body.to_vec(),
+    });
+    let body = Full::new(body).map_err(|never| match never {}).boxed_unsync();
+    Ok(Request::from_parts(head, body))
 }
 
 async fn send(
@@ -142,12 +230,20 @@ static TLS: LazyLock<TlsConnector> = LazyLock::new(|| {
     TlsConnector::from(Arc::new(config))
 });
 
-/// Where a request goes.
+/// Where a request goes. Written as `allowed_hosts` has it.
+#[derive(Debug)]
 struct Target {
     tls: bool,
     /// Lower-case; an IPv6 address in brackets.
     host: String,
     port: u16,
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls { "https" } else { "http" };
+        write!(formatter, "{scheme}://{}:{}", self.host, self.port)
+    }
 }
 
 impl Target {
@@ -199,20 +295,60 @@ impl HostPattern {
 mod tests {
     use super::*;
 
+    /// A way out to `api.example.com`.
+    fn egress(in_steps_only: bool, loose_io: bool) -> Egress {
+        let rules =
+            EgressRules { allowed_hosts: &["api.example.com".to_owned()], in_steps_only, loose_io, effects: None };
+        Egress::new(rules, Traffic::default(), Log::to_nowhere())
+    }
+
     #[test] // R44
     fn each_request_of_a_step_has_a_key_of_its_own_and_the_same_whenever_the_step_is_executed() {
         let keys = || {
-            let mut egress = Egress::new(&[], Log::to_terminal());
+            let mut egress = egress(true, false);
             let mut keys = vec![egress.idempotency_key()];
-            for step in ["run-1", "run-1", "run-2"] {
-                egress.step = Some(step.to_owned());
+            for (step, execution) in [("run-1", 1), ("run-1", 1), ("run-1", 2), ("run-2", 3)] {
+                egress.step = Some(OpenKey { key: step.to_owned(), execution });
                 keys.push(egress.idempotency_key());
             }
             keys
         };
-        let expected = [None, Some("run-1"), Some("run-1-2"), Some("run-2")].map(|key| key.map(str::to_owned));
+        let expected = [None, Some("run-1"), Some("run-1-2"), Some("run-1"), Some("run-2")];
+        let expected = expected.map(|key| key.map(str::to_owned));
         assert_eq!(keys(), expected);
         assert_eq!(keys(), expected);
+    }
+
+    /// Whether a request goes out, and whether the attempt is flagged then.
+    fn lets_through(egress: &mut Egress, step: Option<&str>) -> (bool, bool) {
+        egress.step = step.map(|step| OpenKey { key: step.to_owned(), execution: 1 });
+        let allowed = egress.check(&Uri::from_static("https://api.example.com/x")).is_ok();
+        let elsewhere = egress.check(&Uri::from_static("https://example.com/"));
+        assert!(elsewhere.is_err());
+        (allowed, egress.used_loose_io)
+    }
+
+    #[test] // R40
+    fn a_durable_program_reaches_the_network_inside_a_step_only() {
+        let mut egress = egress(true, false);
+        assert_eq!(lets_through(&mut egress, None), (false, false));
+        assert_eq!(lets_through(&mut egress, Some("run-1")), (true, false));
+        assert_eq!(lets_through(&mut egress, None), (false, false));
+    }
+
+    #[test] // R40
+    fn loose_io_lets_a_durable_program_through_outside_a_step_and_flags_it() {
+        let mut egress = egress(true, true);
+        assert_eq!(lets_through(&mut egress, Some("run-1")), (true, false));
+        assert_eq!(lets_through(&mut egress, None), (true, true));
+        assert_eq!(lets_through(&mut egress, Some("run-2")), (true, true));
+    }
+
+    #[test]
+    fn a_plain_program_has_no_steps_and_is_not_flagged() {
+        for loose_io in [false, true] {
+            assert_eq!(lets_through(&mut egress(false, loose_io), None), (true, false));
+        }
     }
 
     fn check(pattern: &str, url: &str, allowed: bool) {

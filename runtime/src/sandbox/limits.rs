@@ -15,18 +15,30 @@ const TABLE_ELEMENT_BYTES: usize = size_of::<usize>();
 #[error("{0}")]
 pub struct OverLimit(String);
 
-/// Refuses growth beyond the limit, and remembers the peak.
+/// Refuses growth beyond the limit, and remembers the peaks.
 pub struct Limiter {
     limit_bytes: usize,
     memory_bytes: usize,
     table_elements: usize,
     peak_bytes: usize,
+    step_peak_bytes: usize,
 }
 
 impl Limiter {
     /// A limiter for an attempt that may hold `limit_bytes`.
     pub fn new(limit_bytes: usize) -> Limiter {
-        Limiter { limit_bytes, memory_bytes: 0, table_elements: 0, peak_bytes: 0 }
+        Limiter { limit_bytes, memory_bytes: 0, table_elements: 0, peak_bytes: 0, step_peak_bytes: 0 }
+    }
+
+    /// A step begins, with what the attempt holds already.
+    pub fn begin_step(&mut self) {
+        self.step_peak_bytes = self.held_bytes();
+    }
+
+    /// The most the attempt held since the last step began. Memory never shrinks, so that this is
+    /// more than at the step's begin only if the step needed more than all before it.
+    pub fn step_peak_bytes(&self) -> u64 {
+        self.step_peak_bytes as u64
     }
 
     /// The most the attempt held.
@@ -34,8 +46,12 @@ impl Limiter {
         self.peak_bytes as u64
     }
 
+    fn held_bytes(&self) -> usize {
+        self.memory_bytes.saturating_add(self.table_elements.saturating_mul(TABLE_ELEMENT_BYTES))
+    }
+
     fn check(&mut self) -> wasmtime::Result<bool> {
-        let total = self.memory_bytes.saturating_add(self.table_elements.saturating_mul(TABLE_ELEMENT_BYTES));
+        let total = self.held_bytes();
         if total > self.limit_bytes {
             let (total_mib, limit_mib) = (total.div_ceil(1024 * 1024), self.limit_bytes / (1024 * 1024));
             return Err(wasmtime::Error::new(OverLimit(format!(
@@ -43,6 +59,7 @@ impl Limiter {
             ))));
         }
         self.peak_bytes = self.peak_bytes.max(total);
+        self.step_peak_bytes = self.step_peak_bytes.max(total);
         Ok(true)
     }
 }
@@ -78,5 +95,28 @@ impl ResourceLimiter for Limiter {
 
     fn memories(&self) -> usize {
         MAX_INSTANCES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1024 * 1024;
+
+    #[test]
+    fn the_peak_of_a_step_is_the_most_that_was_held_since_it_began() {
+        let mut limiter = Limiter::new(16 * MIB);
+        let grow = |limiter: &mut Limiter, from, to| {
+            assert!(limiter.memory_growing(from * MIB, to * MIB, None).expect("within the limit"));
+            (limiter.step_peak_bytes() / MIB as u64, limiter.peak_bytes() / MIB as u64)
+        };
+        assert_eq!(grow(&mut limiter, 0, 2), (2, 2));
+        limiter.begin_step();
+        assert_eq!(grow(&mut limiter, 2, 5), (5, 5));
+        limiter.begin_step();
+        assert_eq!(limiter.step_peak_bytes(), 5 * MIB as u64);
+        // A second memory counts beside the first.
+        assert_eq!(grow(&mut limiter, 0, 1), (6, 6));
     }
 }

@@ -3,11 +3,15 @@
 //! fuel, memory, stack and time. It knows nothing of queues, leases or retries.
 
 mod cache;
+mod derived;
 mod durable;
+mod effects;
 mod egress;
 mod engine;
 mod limits;
+mod secrets;
 mod stdio;
+mod traffic;
 mod upload;
 mod verdict;
 
@@ -29,20 +33,24 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use self::cache::Cache;
+use self::derived::Derived;
 use self::durable::{Durable, DurableView};
-use self::egress::Egress;
+use self::egress::{Egress, EgressRules};
 use self::engine::Ticker;
 use self::limits::Limiter;
 use self::stdio::Lines;
+use self::traffic::Traffic;
 use self::verdict::Remains;
-use crate::journal::Journal;
+use crate::journal::{Journal, JournalError, Parking};
 use crate::log::{Log, Stream};
 use crate::manifest::Settings;
 use crate::run::{FailureKind, Outcome};
-use crate::store::StoreError;
+use crate::store::{StoreError, Usage};
 
 pub use self::cache::hex;
+pub use self::effects::{Effect, Effects};
 pub use self::engine::config as engine_config;
+pub use self::secrets::{SecretError, open_secrets};
 pub use self::upload::{MAX_COMPONENT_BYTES, Refusal};
 
 /// Handles a guest may hold. Source: V3.
@@ -76,6 +84,14 @@ struct Inner {
 #[derive(Clone)]
 pub struct Code {
     command: CommandPre<Guest>,
+    is_durable: bool,
+}
+
+impl Code {
+    /// Whether it uses the journal.
+    pub fn is_durable(&self) -> bool {
+        self.is_durable
+    }
 }
 
 /// What is known of an upload that is an app.
@@ -118,20 +134,26 @@ pub struct Task {
     pub settings: Settings,
     /// How long it may run, if that is less than its version may.
     pub running_timeout: Option<Duration>,
+    /// What the attempt used up before it was put aside: there is one tank for all of it.
+    pub fuel_used: u64,
     pub journal: Journal,
     pub log: Log,
+    /// Where its requests are written down, if they are.
+    pub effects: Option<Effects>,
 }
 
-/// An attempt that came to its end.
+/// An execution that came to an end, be it the attempt's or not.
 #[derive(Debug)]
-pub struct Ended {
-    pub outcome: Outcome,
-    pub fuel_used: u64,
-    pub peak_memory_bytes: u64,
+pub struct Execution {
+    /// How the attempt ended, unless it is to go on.
+    pub end: Result<Outcome, Interrupted>,
+    pub usage: Usage,
+    /// It used the network outside steps.
+    pub used_loose_io: bool,
 }
 
-/// The attempt did not end: it is to go on elsewhere, or has been taken away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The attempt did not end: it is to go on elsewhere or later, or has been taken away.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Interrupted {
     /// Another worker has the run now.
     LeaseLost,
@@ -139,6 +161,19 @@ pub enum Interrupted {
     StoreUnavailable,
     /// The worker is being drained; the last step is recorded.
     Paused,
+    /// It waits for something.
+    Parked(Box<Parking>),
+    /// The journal was only to be checked, and the program made the calls that it holds.
+    Replayed,
+    /// A test wants the program to end here.
+    Crashed,
+}
+
+impl Execution {
+    /// The end of an attempt in which no program ran.
+    pub fn without_program(outcome: Outcome) -> Execution {
+        Execution { end: Ok(outcome), usage: Usage::default(), used_loose_io: false }
+    }
 }
 
 impl Sandbox {
@@ -163,7 +198,7 @@ impl Sandbox {
         if self.loaded(&digest).is_none() {
             self.make_ready(&digest, async || Ok::<_, Refusal>(component)).await?;
         }
-        Ok(Inspection { digest, durable: upload::is_durable(&imports), imports })
+        Ok(Inspection { digest, durable: imports.iter().any(|name| upload::is_of_durable(name)), imports })
     }
 
     /// The compiled component `digest`: from memory, from disk, or compiled from what
@@ -219,35 +254,53 @@ impl Sandbox {
     }
 
     /// Executes one attempt in a store of its own. Dropping the future ends the guest.
-    pub async fn execute(&self, code: &Code, task: Task) -> Result<Ended, Interrupted> {
+    pub async fn execute(&self, code: &Code, task: Task) -> Execution {
         let limits = task.settings.limits.clone();
         let running_time = limits.running_time().min(task.running_timeout.unwrap_or(Duration::MAX));
+        let until_deadline = task.journal.terms().until_deadline.unwrap_or(Duration::MAX);
+        if until_deadline.is_zero() {
+            // A program that only waits would be put aside again before it is stopped.
+            return Execution { end: Ok(verdict::past_deadline()), usage: Usage::default(), used_loose_io: false };
+        }
+        let fuel = limits.fuel.saturating_sub(task.fuel_used);
         let log = task.log.clone();
-        let mut store = match self.store_for(task) {
+        let mut store = match self.store_for(code, task, fuel) {
             Ok(store) => store,
-            Err(error) => return Ok(broken(&error)),
+            Err(error) => return broken(&error),
         };
         let _awake = self.inner.ticker.wake();
-        let running = AssertUnwindSafe(run_main(code, &mut store, limits.fuel)).catch_unwind();
-        let end = tokio::time::timeout(running_time, running).await;
+        let running = AssertUnwindSafe(run_main(code, &mut store, fuel)).catch_unwind();
+        let end = tokio::time::timeout(running_time.min(until_deadline), running).await;
 
-        let fuel_used = limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
+        let fuel_left = store.get_fuel().unwrap_or(0);
         let guest = store.data_mut();
+        let (bytes_in, bytes_out) = guest.durable.traffic.bytes();
         let peak_memory_bytes = guest.limiter.peak_bytes();
-        let outcome = match end {
-            Err(_elapsed) => verdict::out_of_time(running_time, &limits),
-            Ok(Err(panic)) => verdict::panicked(panic),
+        let usage = Usage { fuel: fuel.saturating_sub(fuel_left), peak_memory_bytes, bytes_in, bytes_out };
+        let used_loose_io = guest.egress.used_loose_io();
+        let end = match end {
+            Err(_elapsed) if until_deadline <= running_time => Ok(verdict::past_deadline()),
+            Err(_elapsed) => Ok(verdict::out_of_time(running_time, &limits)),
+            Ok(Err(panic)) => Ok(verdict::panicked(panic)),
             Ok(Ok(end)) => {
-                let (output, error) = (guest.durable.output.take(), guest.durable.error.take());
-                let not_retryable = guest.durable.not_retryable;
-                verdict::verdict(Remains { end, output, error, not_retryable, last_words: log.last_words() }, &limits)?
+                let durable = &mut guest.durable;
+                let left_over = match durable.journal.end() {
+                    Err(JournalError::Divergence(divergence)) => Some(*divergence),
+                    _ => None,
+                };
+                let (output, error, not_retryable) =
+                    (durable.output.take(), durable.error.take(), durable.not_retryable);
+                let last_words = log.last_words();
+                verdict::verdict(Remains { end, output, error, not_retryable, left_over, last_words }, &limits)
             }
         };
-        Ok(Ended { outcome, fuel_used, peak_memory_bytes })
+        Execution { end, usage, used_loose_io }
     }
 
-    fn store_for(&self, task: Task) -> wasmtime::Result<Store<Guest>> {
-        let Task { run_id, app, run, attempt, args, input, parameters, secrets, settings, journal, log, .. } = task;
+    fn store_for(&self, code: &Code, task: Task, fuel: u64) -> wasmtime::Result<Store<Guest>> {
+        let Task {
+            run_id, app, run, attempt, args, input, parameters, secrets, settings, journal, log, effects, ..
+        } = task;
         let mut wasi = WasiCtx::builder();
         wasi.arg(&app).args(&args).stdin(MemoryInputPipe::new(input.clone()));
         wasi.stdout(Lines { log: log.clone(), stream: Stream::Stdout });
@@ -260,13 +313,26 @@ impl Sandbox {
         for (name, value) in environment {
             wasi.env(name, value);
         }
+        let derived = match (code.is_durable, journal.terms()) {
+            (true, terms) => Derived::durable(terms.origin_run_id, terms.origin_at, terms.now),
+            (false, _) => Derived::real(),
+        };
+        derived.set(&mut wasi);
+        let traffic = Traffic::default();
+        let rules = EgressRules {
+            allowed_hosts: &settings.allowed_hosts,
+            in_steps_only: code.is_durable,
+            loose_io: settings.loose_io,
+            effects,
+        };
+        let egress = Egress::new(rules, traffic.clone(), log.clone());
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
         log.mute(journal.is_replaying());
         let guest = Guest {
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
-            egress: Egress::new(&settings.allowed_hosts, log.clone()),
+            egress,
             table,
             limiter: Limiter::new(settings.limits.memory_bytes()),
             durable: Durable {
@@ -278,10 +344,14 @@ impl Sandbox {
                 parameters,
                 journal,
                 log,
+                derived,
+                traffic,
                 output: None,
                 error: None,
                 not_retryable: false,
                 open_step: None,
+                executions: 0,
+                fuel_left: fuel,
             },
         };
         let mut store = Store::new(&self.inner.engine, guest);
@@ -290,7 +360,7 @@ impl Sandbox {
         store.set_max_component_handles(MAX_HANDLES);
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
-        store.set_fuel(settings.limits.fuel)?;
+        store.set_fuel(fuel)?;
         Ok(store)
     }
 }
@@ -304,10 +374,9 @@ async fn run_main(code: &Code, store: &mut Store<Guest>, fuel: u64) -> wasmtime:
 }
 
 /// A store that cannot be made: nothing of the guest has run.
-fn broken(error: &wasmtime::Error) -> Ended {
+fn broken(error: &wasmtime::Error) -> Execution {
     tracing::error!(%error, "a store for a guest could not be made");
-    let outcome = Outcome::failed(FailureKind::Host, "Relume could not prepare the sandbox");
-    Ended { outcome, fuel_used: 0, peak_memory_bytes: 0 }
+    Execution::without_program(Outcome::failed(FailureKind::Host, "Relume could not prepare the sandbox"))
 }
 
 async fn spawn_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
@@ -329,7 +398,8 @@ impl Inner {
         upload::check(bytes)?;
         let does_not_compile = |error: wasmtime::Error| Refusal::DoesNotCompile(error.root_cause().to_string());
         let component = Component::from_binary(&self.engine, bytes).map_err(does_not_compile)?;
-        let code = self.link(&component).map_err(does_not_compile)?;
+        let does_not_link = |error: wasmtime::Error| Refusal::UnknownImports(vec![format!("{error:#}")]);
+        let code = self.link(&component).map_err(does_not_link)?;
         let serialized = component.serialize().map_err(|error| Refusal::Host(error.into()))?;
         if let Err(error) = self.cache.store(&self.engine, digest, &serialized) {
             tracing::warn!(%error, digest, "a compiled component could not be kept on disk");
@@ -338,7 +408,9 @@ impl Inner {
     }
 
     fn link(&self, component: &Component) -> wasmtime::Result<Code> {
-        Ok(Code { command: CommandPre::new(self.linker.instantiate_pre(component)?)? })
+        let imports = component.component_type();
+        let is_durable = imports.imports(&self.engine).any(|(name, _)| upload::is_of_durable(name));
+        Ok(Code { command: CommandPre::new(self.linker.instantiate_pre(component)?)?, is_durable })
     }
 }
 
@@ -354,7 +426,7 @@ struct Guest {
 
 impl Guest {
     fn durable(&mut self) -> DurableView<'_> {
-        DurableView { durable: &mut self.durable, table: &mut self.table }
+        DurableView { durable: &mut self.durable, table: &mut self.table, limiter: &mut self.limiter }
     }
 }
 

@@ -125,9 +125,9 @@ pub fn check(component: &[u8]) -> Result<Vec<String>, Refusal> {
     Ok(imports)
 }
 
-/// Whether an app that imports these uses the journal.
-pub fn is_durable(imports: &[String]) -> bool {
-    imports.iter().any(|name| name.starts_with("relume:durable/"))
+/// Whether an app that imports this uses the journal.
+pub fn is_of_durable(import: &str) -> bool {
+    import.starts_with("relume:durable/")
 }
 
 fn is_ours(import: &str) -> bool {

@@ -11,7 +11,7 @@ use wasmtime_wasi::I32Exit;
 
 use super::Interrupted;
 use super::limits::OverLimit;
-use crate::journal::Divergence;
+use crate::journal::{Divergence, JournalError, Parking};
 use crate::manifest::Limits;
 use crate::run::{Failure, FailureKind, Outcome};
 use crate::store::StoreError;
@@ -28,6 +28,15 @@ pub enum HostFault {
     /// The worker is about to stop.
     #[error("the worker is being drained")]
     Paused,
+    /// The run is to be put aside.
+    #[error("the run waits for {}", .0.waiting_on.name)]
+    Parked(Box<Parking>),
+    /// The journal was only to be checked, and was met to its end.
+    #[error("the journal was replayed to its end")]
+    Replayed,
+    /// Here a test wants the program to end.
+    #[error("the program was ended for a test")]
+    Crashed,
 }
 
 /// The guest broke a rule that the text names.
@@ -51,23 +60,30 @@ pub struct Remains {
     pub error: Option<ProgramError>,
     /// The program said that another attempt makes no sense.
     pub not_retryable: bool,
+    /// The journal goes on where the program ended.
+    pub left_over: Option<Divergence>,
     /// The last lines on stderr.
     pub last_words: Vec<String>,
 }
 
 /// How the attempt ended; or why it goes on elsewhere.
 pub fn verdict(remains: Remains, limits: &Limits) -> Result<Outcome, Interrupted> {
-    let Remains { end, output, error, not_retryable, last_words } = remains;
+    let Remains { end, output, error, not_retryable, left_over, last_words } = remains;
+    let exited = |code| match left_over {
+        Some(divergence) => Outcome::failed(FailureKind::Divergence, divergence.to_string()),
+        None if code == 0 => Outcome::Exited { output },
+        None => exited_with(code, error, not_retryable),
+    };
     let trap = match end {
-        Ok(Ok(())) => return Ok(Outcome::Exited { output }),
-        Ok(Err(())) => return Ok(exited_with(1, error, not_retryable)),
+        Ok(Ok(())) => return Ok(exited(0)),
+        Ok(Err(())) => return Ok(exited(1)),
         Err(trap) => trap,
     };
     if let Some(fault) = trap.downcast_ref::<HostFault>() {
         return host_fault(fault);
     }
     if let Some(I32Exit(code)) = trap.downcast_ref::<I32Exit>() {
-        return Ok(if *code == 0 { Outcome::Exited { output } } else { exited_with(*code, error, not_retryable) });
+        return Ok(exited(*code));
     }
     let (kind, message) = classify(&trap, limits, &last_words);
     let backtrace = trap.downcast_ref::<WasmBacktrace>().map(|backtrace| {
@@ -85,6 +101,11 @@ pub fn out_of_time(running_time: Duration, limits: &Limits) -> Outcome {
     Outcome::failed(FailureKind::Timeout, message)
 }
 
+/// The run's deadline came.
+pub fn past_deadline() -> Outcome {
+    Outcome::failed(FailureKind::Deadline, "the run's deadline came before it ended")
+}
+
 /// Something of ours panicked while it served the attempt.
 pub fn panicked(panic: Box<dyn std::any::Any + Send>) -> Outcome {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
@@ -96,6 +117,9 @@ pub fn panicked(panic: Box<dyn std::any::Any + Send>) -> Outcome {
 fn host_fault(fault: &HostFault) -> Result<Outcome, Interrupted> {
     match fault {
         HostFault::Paused => Err(Interrupted::Paused),
+        HostFault::Parked(parking) => Err(Interrupted::Parked(parking.clone())),
+        HostFault::Replayed => Err(Interrupted::Replayed),
+        HostFault::Crashed => Err(Interrupted::Crashed),
         HostFault::Store(error) => match error.as_ref() {
             StoreError::LeaseLost => Err(Interrupted::LeaseLost),
             StoreError::Unavailable(_) => Err(Interrupted::StoreUnavailable),
@@ -122,6 +146,9 @@ fn exited_with(code: i32, error: Option<ProgramError>, not_retryable: bool) -> O
 fn classify(trap: &wasmtime::Error, limits: &Limits, last_words: &[String]) -> (FailureKind, String) {
     if let Some(divergence) = trap.downcast_ref::<Divergence>() {
         return (FailureKind::Divergence, divergence.to_string());
+    }
+    if let Some(error @ JournalError::StepLimit(_)) = trap.downcast_ref::<JournalError>() {
+        return (FailureKind::StepLimit, error.to_string());
     }
     if let Some(over) = trap.downcast_ref::<OverLimit>() {
         return (FailureKind::Memory, over.to_string());

@@ -4,16 +4,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::held::Holding;
-use crate::journal::{Journal, JournalWriter};
+use super::refused::Refused;
+use crate::journal::{Journal, JournalWriter, Parking, Terms};
 use crate::kill_point;
 use crate::log::{Log, LogWriter};
-use crate::run::{self, FailureKind, Outcome};
-use crate::sandbox::{Code, Ended, Interrupted, LoadError, Refusal, Sandbox, Task};
-use crate::store::{Assignment, Lease, Settlement, Store, StoreError};
+use crate::manifest::OnWorkerLoss;
+use crate::run::{self, AfterInterruption, FailureKind, Outcome};
+use crate::sandbox::{Code, Execution, Interrupted, LoadError, Refusal, Sandbox, SecretError, Task, open_secrets};
+use crate::store::{Assignment, EntryKind, Lease, Park, Settlement, Store, StoreError, Usage};
 use crate::vault::Vault;
 
 /// How long to wait before a settlement that failed is tried again.
@@ -27,11 +29,33 @@ pub struct Context {
     pub vault: Arc<Vault>,
     pub journal: JournalWriter,
     pub logs: LogWriter,
+    pub refused: Arc<Refused>,
     /// Cancelled when the worker is drained: no new step begins then.
     pub pause: CancellationToken,
 }
 
-/// Executes the attempt of a claimed run, and leaves the run settled or given back; or does
+/// What becomes of a claimed run.
+enum Next {
+    /// The attempt came to its end.
+    Settle(Ended),
+    /// It goes on when there is something to go on with.
+    Park(Park),
+    /// Another worker goes on with it.
+    GiveBack,
+    /// Another worker has to begin it.
+    HandBack,
+    /// It is another worker's already.
+    Nothing,
+}
+
+/// An attempt that came to its end.
+struct Ended {
+    outcome: Outcome,
+    usage: Usage,
+    used_loose_io: bool,
+}
+
+/// Executes the attempt of a claimed run, and leaves the run settled, parked or given back; or does
 /// nothing more once the run was taken away.
 pub async fn execute(context: Context, assignment: Assignment, holding: Holding) {
     tokio::select! {
@@ -41,41 +65,81 @@ pub async fn execute(context: Context, assignment: Assignment, holding: Holding)
 }
 
 async fn run_and_settle(context: &Context, assignment: Assignment) {
-    let lease = assignment.lease;
-    let state = run::State { attempt: assignment.attempt, policy: assignment.policy };
-    match run_guest(context, assignment).await {
-        Ok(ended) => settle(context.store.as_ref(), lease, state, ended).await,
-        Err(Interrupted::LeaseLost) => {}
-        Err(Interrupted::StoreUnavailable | Interrupted::Paused) => give_back(context.store.as_ref(), lease).await,
+    let Assignment { lease, attempt, policy, until_deadline, is_recovery, .. } = assignment;
+    let claimed = Instant::now();
+    let next = run_guest(context, assignment).await.unwrap_or_else(|next| next);
+    let store = context.store.as_ref();
+    match next {
+        Next::Settle(ended) => {
+            let until_deadline = until_deadline.map(|left| left.saturating_sub(claimed.elapsed()));
+            settle(store, lease, run::State { attempt, policy, until_deadline }, ended).await;
+        }
+        Next::Park(park) => until_written("a run could not be parked", || store.park_run(lease, park.clone())).await,
+        Next::GiveBack => {
+            kill_point::reach("before_give_back");
+            until_written("a run could not be given back", || store.give_back(lease)).await;
+        }
+        Next::HandBack => until_written("a run could not be handed back", || store.hand_back(lease, is_recovery)).await,
+        Next::Nothing => {}
     }
 }
 
-async fn run_guest(context: &Context, assignment: Assignment) -> Result<Ended, Interrupted> {
-    let Assignment { lease, app, number, attempt, input, parameters, settings, last_line_num, .. } = assignment;
-    let code = match load_code(context, &assignment.digest).await? {
-        Ok(code) => code,
-        Err(ended) => return Ok(ended),
+/// Writes, however long the database is away. What was written already is refused by the fence.
+async fn until_written<W: Future<Output = Result<(), StoreError>>>(what: &str, mut write: impl FnMut() -> W) {
+    loop {
+        match write().await {
+            Ok(()) | Err(StoreError::LeaseLost) => return,
+            Err(error) => tracing::warn!(%error, "{what}; trying again"),
+        }
+        sleep(RETRY_AFTER).await;
+    }
+}
+
+/// The answer is in either case what becomes of the run: an error only ends this early.
+async fn run_guest(context: &Context, assignment: Assignment) -> Result<Next, Next> {
+    let Assignment { lease, attempt, .. } = assignment;
+    let log = Log::new(lease, attempt, assignment.last_line_num, context.logs.clone());
+    let next = run_logged(context, assignment, &log).await;
+    log.finish().await;
+    next
+}
+
+async fn run_logged(context: &Context, assignment: Assignment, log: &Log) -> Result<Next, Next> {
+    let claimed = Instant::now();
+    let Assignment { lease, app, number, attempt, input, parameters, settings, .. } = assignment;
+    let code = load_code(context, &assignment.digest, log).await?;
+    let begins_once = match settings.on_worker_loss {
+        Some(on_loss) => on_loss == OnWorkerLoss::Fail,
+        None => !code.is_durable(),
     };
+    if assignment.is_recovery && run::after_interruption(assignment.losses, begins_once) == AfterInterruption::Fail {
+        return Err(settled(Outcome::failed(FailureKind::WorkerLost, lost(assignment.losses, begins_once))));
+    }
     if assignment.is_starting
         && let Err(error) = context.store.begin_running(lease).await
     {
-        return failed_by_store("the start of an attempt could not be written", error);
+        return Err(failed_by_store("the start of an attempt could not be written", error));
     }
-    let secrets = match open_secrets(context, &settings.secrets).await? {
-        Ok(secrets) => secrets,
-        Err(ended) => return Ok(ended),
-    };
-    let recorded = match context.store.load_journal(lease.run_id).await {
-        Ok(recorded) => recorded,
-        Err(error) => return failed_by_store("the journal could not be read", error),
-    };
+    let secrets =
+        open_secrets(context.store.as_ref(), &context.vault, &settings.secrets).await.map_err(without_secrets)?;
+    let recorded = context.store.load_journal(lease.run_id).await;
+    let recorded = recorded.map_err(|error| failed_by_store("the journal could not be read", error))?;
     kill_point::reach("after_load");
-    let log = Log::new(lease, attempt, last_line_num, context.logs.clone());
-    if assignment.recoveries > 0 || !recorded.is_empty() {
-        let steps = if recorded.len() == 1 { "step" } else { "steps" };
-        log.setup(&format!("resumed after {} recorded {steps}", recorded.len()));
+    if assignment.is_recovery {
+        let steps = recorded.iter().filter(|entry| entry.kind == EntryKind::Step && entry.state.is_final()).count();
+        log.setup(&format!("resumed after {steps} recorded {}", if steps == 1 { "step" } else { "steps" }));
     }
-    let journal = Journal::new(lease, attempt, recorded, context.journal.clone(), context.pause.clone());
+    let terms = Terms {
+        attempt,
+        version: assignment.version,
+        max_step_attempts: settings.limits.step_attempts,
+        origin_run_id: assignment.origin_run_id,
+        origin_at: assignment.origin_at,
+        now: assignment.now.saturating_add(claimed.elapsed()).unwrap_or(assignment.now),
+        until_deadline: assignment.until_deadline.map(|left| left.saturating_sub(claimed.elapsed())),
+        signals: assignment.signals,
+    };
+    let journal = Journal::new(lease, terms, recorded, context.journal.clone(), context.pause.clone());
     let task = Task {
         run_id: lease.run_id,
         run: format!("{app}#{number}"),
@@ -87,72 +151,86 @@ async fn run_guest(context: &Context, assignment: Assignment) -> Result<Ended, I
         secrets,
         settings,
         running_timeout: assignment.running_timeout,
+        fuel_used: assignment.fuel_used,
         journal,
         log: log.clone(),
+        effects: None,
     };
-    let ended = context.sandbox.execute(&code, task).await;
-    log.finish().await;
-    ended
-}
-
-/// The run's code; or how the attempt ends without it.
-async fn load_code(context: &Context, digest: &str) -> Result<Result<Code, Ended>, Interrupted> {
-    let (message, error) = match context.sandbox.load(digest, || context.store.load_artifact(digest)).await {
-        Ok(code) => return Ok(Ok(code)),
-        Err(LoadError::Store(StoreError::NotFound(_))) => ("the app's code is missing".to_owned(), None),
-        Err(LoadError::Store(error)) => return failed_by_store("the app's code could not be read", error).map(Err),
-        Err(LoadError::Refused(Refusal::Host(error))) => {
-            ("the app's code could not be made ready".to_owned(), Some(error))
+    let Execution { end, usage, used_loose_io } = context.sandbox.execute(&code, task).await;
+    Ok(match end {
+        Ok(outcome) => Next::Settle(Ended { outcome, usage, used_loose_io }),
+        Err(Interrupted::Parked(parking)) => {
+            let Parking { waiting_on, child, signals } = *parking;
+            Next::Park(Park { waiting_on, child, signals, usage, used_loose_io })
         }
-        Err(LoadError::Refused(refusal)) => (format!("the app's code cannot be run here: {refusal}"), None),
-    };
-    tracing::error!(digest, error = error.map(tracing::field::display), "{message}");
-    Ok(Err(ended(Outcome::failed(FailureKind::Artifact, message))))
+        Err(Interrupted::LeaseLost) => Next::Nothing,
+        Err(Interrupted::StoreUnavailable | Interrupted::Paused) => Next::GiveBack,
+        Err(Interrupted::Replayed | Interrupted::Crashed) => {
+            settled(Outcome::failed(FailureKind::Host, "the program was ended as if in a test"))
+        }
+    })
 }
 
-/// The secrets that the app's manifest names; or how the attempt ends without them.
-async fn open_secrets(
-    context: &Context,
-    names: &[String],
-) -> Result<Result<Vec<(String, String)>, Ended>, Interrupted> {
-    let mut secrets = Vec::with_capacity(names.len());
-    for name in names {
-        let sealed = match context.store.load_secret(name).await {
-            Ok(sealed) => sealed,
-            Err(StoreError::NotFound(_)) => {
-                let message =
-                    format!("the manifest names the secret `{name}`, which is not set: relume secrets set {name}");
-                return Ok(Err(ended(Outcome::failed(FailureKind::Error, message))));
-            }
-            Err(error) => return failed_by_store("a secret could not be read", error).map(Err),
-        };
-        let secret = context.vault.open(name, &sealed).map_err(|error| error.to_string());
-        match secret.and_then(|bytes| String::from_utf8(bytes).map_err(|_| "it is not text".to_owned())) {
-            Ok(secret) => secrets.push((name.clone(), secret)),
-            Err(cause) => {
-                tracing::error!(secret = name, cause, "a secret could not be opened");
-                let message = format!("the secret `{name}` could not be opened on this worker: {cause}");
-                return Ok(Err(ended(Outcome::failed(FailureKind::Host, message))));
-            }
+/// Why an attempt does not go on after the loss of its worker.
+fn lost(losses: u32, begins_once: bool) -> String {
+    if begins_once {
+        return "its worker was lost or stopped, and a program that may be begun only once is not begun again (`on_worker_loss`)"
+            .to_owned();
+    }
+    format!("its worker was lost {losses} times in a row, and no journal entry came in between")
+}
+
+/// The run's code.
+async fn load_code(context: &Context, digest: &str, log: &Log) -> Result<Code, Next> {
+    let cause = match context.sandbox.load(digest, || context.store.load_artifact(digest)).await {
+        Ok(code) => {
+            context.refused.remove(digest);
+            return Ok(code);
+        }
+        Err(LoadError::Store(StoreError::NotFound(_))) => "the app's code is missing".to_owned(),
+        Err(LoadError::Refused(refusal @ Refusal::UnknownImports(_))) => refusal.to_string(),
+        Err(LoadError::Store(error)) => return Err(failed_by_store("the app's code could not be read", error)),
+        Err(LoadError::Refused(refusal)) => {
+            let (message, error) = match refusal {
+                Refusal::Host(error) => ("the app's code could not be made ready".to_owned(), Some(error)),
+                refusal => (format!("the app's code cannot be run here: {refusal}"), None),
+            };
+            tracing::error!(digest, error = error.map(tracing::field::display), "{message}");
+            return Err(settled(Outcome::failed(FailureKind::Artifact, message)));
+        }
+    };
+    let wait = context.refused.add(digest);
+    tracing::warn!(digest, cause, ?wait, "this worker cannot run an app's code, and leaves it to others");
+    log.setup(&format!("handed back by a worker that cannot run this version: {cause}"));
+    Err(Next::HandBack)
+}
+
+/// What becomes of a run whose app cannot be given its secrets.
+fn without_secrets(error: SecretError) -> Next {
+    match error {
+        SecretError::Store(error) => failed_by_store("a secret could not be read", error),
+        SecretError::NotSet(_) => settled(Outcome::failed(FailureKind::Error, error.to_string())),
+        SecretError::Sealed { .. } => {
+            tracing::error!(%error, "an app cannot be given its secrets");
+            settled(Outcome::failed(FailureKind::Host, error.to_string()))
         }
     }
-    Ok(Ok(secrets))
 }
 
-fn failed_by_store(what: &str, error: StoreError) -> Result<Ended, Interrupted> {
+fn failed_by_store(what: &str, error: StoreError) -> Next {
     match error {
-        StoreError::Unavailable(_) => Err(Interrupted::StoreUnavailable),
-        StoreError::LeaseLost => Err(Interrupted::LeaseLost),
+        StoreError::Unavailable(_) => Next::GiveBack,
+        StoreError::LeaseLost => Next::Nothing,
         error => {
             tracing::error!(%error, "{what}");
-            Ok(ended(Outcome::failed(FailureKind::Host, format!("{what}: {error}"))))
+            settled(Outcome::failed(FailureKind::Host, format!("{what}: {error}")))
         }
     }
 }
 
 /// The end of an attempt in which no program ran.
-fn ended(outcome: Outcome) -> Ended {
-    Ended { outcome, fuel_used: 0, peak_memory_bytes: 0 }
+fn settled(outcome: Outcome) -> Next {
+    Next::Settle(Ended { outcome, usage: Usage::default(), used_loose_io: false })
 }
 
 /// Writes how the attempt ended, however long the database is away: the fence refuses a second
@@ -172,7 +250,9 @@ async fn settle(store: &dyn Store, lease: Lease, state: run::State, how: Ended) 
             }
             Err(error) => {
                 tracing::error!(%error, "the end of an attempt could not be written");
-                settlement = self::settlement(state, ended(Outcome::failed(FailureKind::Host, error.to_string())));
+                let outcome = Outcome::failed(FailureKind::Host, error.to_string());
+                let (usage, used_loose_io) = (settlement.usage, settlement.used_loose_io);
+                settlement = self::settlement(state, Ended { outcome, usage, used_loose_io });
             }
         }
         sleep(RETRY_AFTER).await;
@@ -181,7 +261,7 @@ async fn settle(store: &dyn Store, lease: Lease, state: run::State, how: Ended) 
 }
 
 fn settlement(state: run::State, ended: Ended) -> Settlement {
-    let Ended { outcome, fuel_used, peak_memory_bytes } = ended;
+    let Ended { outcome, usage, used_loose_io } = ended;
     let (change, verdict) = (run::settle(state, &outcome), outcome.verdict());
     let (exit_code, failure, output) = match outcome {
         Outcome::Exited { output } => (Some(0), None, output),
@@ -189,16 +269,5 @@ fn settlement(state: run::State, ended: Ended) -> Settlement {
             (exit_code, Some(failure), None)
         }
     };
-    Settlement { verdict, change, exit_code, failure, output, fuel_used, peak_memory_bytes }
-}
-
-async fn give_back(store: &dyn Store, lease: Lease) {
-    loop {
-        kill_point::reach("before_give_back");
-        match store.give_back(lease).await {
-            Ok(()) | Err(StoreError::LeaseLost) => return,
-            Err(error) => tracing::warn!(%error, "a run could not be given back; trying again"),
-        }
-        sleep(RETRY_AFTER).await;
-    }
+    Settlement { verdict, change, exit_code, failure, output, usage, used_loose_io }
 }

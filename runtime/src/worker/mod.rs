@@ -5,6 +5,7 @@
 
 mod attempt;
 mod held;
+mod refused;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::attempt::Context;
 use self::held::Held;
+use self::refused::Refused;
 use crate::journal::JournalWriter;
 use crate::kill_point;
 use crate::log::LogWriter;
@@ -27,6 +29,8 @@ use crate::vault::Vault;
 /// How long a worker that found nothing waits before it looks again, if no hint comes. Hints may
 /// be missed, so this bounds the wait.
 const POLL_EVERY: Duration = Duration::from_secs(1);
+/// A run that is due and was not claimed is being claimed by another worker, or left to others.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// How often a worker asks which runs it still has: a cancelled guest is to stop within 1 s (R12).
 const RECONCILE_EVERY: Duration = Duration::from_millis(500);
 /// How often every worker looks for lost ones.
@@ -94,6 +98,7 @@ pub async fn work(
         store: store.clone(),
         sandbox,
         vault,
+        refused: Arc::new(Refused::default()),
         pause: shutdown.drain.clone(),
     };
     let mut worker = Worker {
@@ -204,7 +209,8 @@ impl Worker {
         let limit = u32::try_from(free).unwrap_or(u32::MAX);
         let loaded = self.context.sandbox.loaded_digests();
         let mut held = self.held.lock().await;
-        let assignments = self.store.claim_runs(session, limit, &loaded).await?;
+        let refused = self.context.refused.digests();
+        let assignments = self.store.claim_runs(session, limit, &loaded, &refused).await?;
         let claimed = assignments.len();
         let mut attempts = self.attempts.lock().await;
         while attempts.try_join_next().is_some() {}
@@ -226,6 +232,7 @@ impl Worker {
 
     async fn wait_for_work(&self) {
         let due = match self.store.next_due_in().await {
+            Ok(Some(Duration::ZERO)) => LOOK_AGAIN,
             Ok(Some(due)) => due.min(POLL_EVERY),
             Ok(None) | Err(_) => POLL_EVERY,
         };
