@@ -5,21 +5,25 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, MatchedPath, Query, RawPathParams, Request};
-use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, IF_MATCH};
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
 use futures_util::StreamExt;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
+use serde_json::value::RawValue;
 
 use super::Problem;
+use super::wire::{MAX_KEY_BYTES, is_idempotency_key};
 use crate::manifest::{InvalidField, check_app_name, in_range};
 
-/// 4 MiB of input (V9), and room for what is around it.
-const MAX_JSON_BYTES: usize = (4 << 20) + (64 << 10);
+/// The longest input, and the longest payload of an event. Source: V9.
+pub const MAX_ENTRY_BYTES: usize = 4 << 20;
+/// An input, and room for what is around it.
+const MAX_JSON_BYTES: usize = MAX_ENTRY_BYTES + (64 << 10);
 /// A sender of JSON that is slower than this only holds a connection. Source: V22.
 const JSON_BODY_TIME: Duration = Duration::from_secs(30);
 
@@ -30,18 +34,42 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<JsonBody<T>, Problem> {
-        if let Some(kind) = request.headers().get(CONTENT_TYPE) {
-            let kind = kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
-            if !kind.eq_ignore_ascii_case("application/json") {
-                let detail = format!("the body is `{kind}`, and this path takes JSON");
-                return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
-                    .hint("send `Content-Type: application/json`"));
-            }
-        }
-        let read = tokio::time::timeout(JSON_BODY_TIME, read_body(request.into_body(), MAX_JSON_BYTES));
-        let bytes = read.await.map_err(|_| too_slow())??;
+        let bytes = read_json(request, MAX_JSON_BYTES).await?;
         parse_json(&bytes).map(JsonBody)
     }
+}
+
+/// A body that is JSON of any kind, as it was sent, up to the limit of a journal entry (V9); `null` if it is empty.
+pub struct AnyJson(pub Box<RawValue>);
+
+impl<S: Send + Sync> FromRequest<S> for AnyJson {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<AnyJson, Problem> {
+        let bytes = read_json(request, MAX_ENTRY_BYTES).await?;
+        if bytes.is_empty() {
+            return Ok(AnyJson(RawValue::NULL.to_owned()));
+        }
+        serde_json::from_slice(&bytes).map(AnyJson).map_err(|error| invalid_json(&error))
+    }
+}
+
+/// The bytes of a body that does not say it is something else than JSON.
+async fn read_json(request: Request, limit_bytes: usize) -> Result<Vec<u8>, Problem> {
+    if let Some(kind) = request.headers().get(CONTENT_TYPE) {
+        let kind = kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+        if !kind.eq_ignore_ascii_case("application/json") {
+            let detail = format!("the body is `{kind}`, and this path takes JSON");
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
+                .hint("send `Content-Type: application/json`"));
+        }
+    }
+    let read = tokio::time::timeout(JSON_BODY_TIME, read_body(request.into_body(), limit_bytes));
+    read.await.map_err(|_| too_slow())?
+}
+
+fn invalid_json(error: &serde_json::Error) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "invalid_json", format!("the body is not valid JSON: {error}"))
 }
 
 /// The problem of a body that does not arrive.
@@ -78,8 +106,7 @@ fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let problem = |field: Option<String>, error: &serde_json::Error| {
         if error.classify() != Category::Data {
-            let detail = format!("the body is not valid JSON: {error}");
-            return Problem::new(StatusCode::BAD_REQUEST, "invalid_json", detail);
+            return invalid_json(error);
         }
         Problem { field, ..Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_field", error.to_string()) }
     };
@@ -168,6 +195,16 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
                 .hint("send it as it was said")
         })
     }
+}
+
+/// The header `Idempotency-Key`, if it is there.
+pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
+    let Some(key) = key.to_str().ok().filter(|key| is_idempotency_key(key)) else {
+        let detail = format!("an idempotency key is 1 to {MAX_KEY_BYTES} visible ASCII characters");
+        return Err(Problem::invalid("Idempotency-Key", detail));
+    };
+    Ok(Some(key.to_owned()))
 }
 
 /// Refuses another environment than the one there is.
@@ -302,11 +339,9 @@ impl QueryParams {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use axum::http::Uri;
     use serde::Deserialize;
-    use serde_json::value::RawValue;
-
-    use super::*;
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]

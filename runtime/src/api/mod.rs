@@ -4,15 +4,18 @@
 //! Paths and field names are Tower's where Tower has them. [`wire`] holds the shapes, `problem`
 //! how a request is refused, `router` the list of paths.
 
+mod again;
 mod apps;
 pub mod auth;
 mod drain;
+mod events;
 mod explain;
 mod extract;
 mod logs;
 mod openapi;
 mod page;
 mod problem;
+mod replay;
 mod router;
 mod runs;
 mod schedules;

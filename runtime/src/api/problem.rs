@@ -39,6 +39,12 @@ impl Problem {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail).hint("the server's log says why")
     }
 
+    /// The app starts no runs, and no attempts: 409.
+    pub fn app_disabled(app: &str, detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::CONFLICT, "app_disabled", detail)
+            .hint(format!("`relume apps enable {app}` lets it start runs again"))
+    }
+
     /// Names the field at fault.
     pub fn field(mut self, field: impl Into<String>) -> Problem {
         self.field = Some(field.into());

@@ -15,7 +15,9 @@ use utoipa_axum::routes;
 use super::extract::QueryParams;
 use super::page::Page;
 use super::wire::{Environment, EnvironmentList, words};
-use super::{Api, Problem, apps, auth, drain, explain, logs, openapi, runs, schedules, secrets, tokens, tower};
+use super::{
+    Api, Problem, again, apps, auth, drain, events, explain, logs, openapi, runs, schedules, secrets, tokens, tower,
+};
 
 /// The service behind every connection.
 pub fn router(api: Api) -> Router {
@@ -48,6 +50,10 @@ pub fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(runs::list, runs::start))
         // Tower's way to cancel: a POST to the run itself.
         .routes(routes!(runs::describe, runs::cancel))
+        .routes(routes!(again::retry))
+        .routes(routes!(again::fork))
+        .routes(routes!(events::list))
+        .routes(routes!(events::send))
         .routes(routes!(runs::journal))
         .routes(routes!(explain::explain))
         .routes(routes!(logs::list))

@@ -4,25 +4,24 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::header::HeaderName;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::apps::{MAX_PENDING_SECONDS, MAX_RUNNING_SECONDS};
 use super::extract::{
-    A_TIME, AppName, JsonBody, MAX_SEQ, QueryParams, RunRef, check_environment, check_seconds, parse_time,
+    A_TIME, AppName, JsonBody, MAX_ENTRY_BYTES, MAX_SEQ, QueryParams, RunRef, check_environment, check_seconds,
+    idempotency_key, parse_time, too_large,
 };
 use super::page::{MAX_PAGE, PAGE, Page};
 use super::wire::{
-    self, CancelledRun, Links, MAX_KEY_BYTES, Pages, ProblemBody, RunList, RunOnly, RunWithLinks, StartRun, Step,
-    Steps, is_idempotency_key, words,
+    self, CancelledRun, Links, Pages, ProblemBody, RunList, RunOnly, RunWithLinks, StartRun, Step, Steps, time, words,
 };
 use super::{Api, Problem, tower};
 use crate::manifest::InvalidField;
 use crate::run::Status;
 use crate::store::{NewRun, RunFilter, StartKey, StoreError, Timeouts};
 
-/// Source: V9.
-const MAX_INPUT_BYTES: usize = 4 << 20;
 const STEPS_PAGE: u32 = 100;
 const MAX_STEPS_PAGE: u32 = 1000;
 
@@ -41,10 +40,17 @@ pub async fn start(
     State(api): State<Api>,
     AppName(app): AppName,
     headers: HeaderMap,
-    JsonBody(body): JsonBody<StartRun>,
+    JsonBody(mut body): JsonBody<StartRun>,
 ) -> Result<(StatusCode, HeaderMap, Json<RunOnly>), Problem> {
-    let key = start_key(&headers, &body)?;
+    let key = start_key(&headers, &mut body)?;
     let new = NewRun { key, ..new_run(app.clone(), body)? };
+    if let Some(deadline_at) = new.deadline_at {
+        let earliest = api.store.now().await?.max(new.scheduled_at.unwrap_or(Timestamp::MIN));
+        if deadline_at <= earliest {
+            let detail = format!("`deadline_at` is later than the start, which is {} at the earliest", time(earliest));
+            return Err(Problem::invalid("deadline_at", detail));
+        }
+    }
     let started = match api.store.start_run(new).await {
         Ok(started) => started,
         Err(StoreError::Conflict(detail)) => return Err(refused_start(&api, &app, detail).await),
@@ -60,8 +66,7 @@ pub async fn start(
 /// Why an app starts no runs at the moment.
 async fn refused_start(api: &Api, app: &str, detail: String) -> Problem {
     match api.store.find_app(app).await {
-        Ok(found) if found.disabled => Problem::new(StatusCode::CONFLICT, "app_disabled", detail)
-            .hint(format!("`relume apps enable {app}` lets it start runs again")),
+        Ok(found) if found.disabled => Problem::app_disabled(app, detail),
         Ok(_) => Problem::new(StatusCode::CONFLICT, "no_version", detail)
             .hint(format!("upload one: relume deploy app.wasm --name {app}")),
         Err(error) => error.into(),
@@ -69,16 +74,14 @@ async fn refused_start(api: &Api, app: &str, detail: String) -> Problem {
 }
 
 /// The key, and what was asked for with it: the body as we understand it, so that spaces and the
-/// order of fields make no difference.
-fn start_key(headers: &HeaderMap, body: &StartRun) -> Result<Option<StartKey>, Problem> {
-    let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
-    let Some(key) = key.to_str().ok().filter(|key| is_idempotency_key(key)) else {
-        let detail = format!("an idempotency key is 1 to {MAX_KEY_BYTES} visible ASCII characters");
-        return Err(Problem::invalid("Idempotency-Key", detail));
-    };
+/// order of fields make no difference. Nor does the deadline, which who asks again counts from then.
+fn start_key(headers: &HeaderMap, body: &mut StartRun) -> Result<Option<StartKey>, Problem> {
+    let Some(key) = idempotency_key(headers)? else { return Ok(None) };
+    let deadline_at = body.deadline_at.take();
     // This struct has string keys only, so it always serialises.
     let request_hash = Sha256::digest(serde_json::to_vec(body).unwrap_or_default()).to_vec();
-    Ok(Some(StartKey { key: key.to_owned(), request_hash }))
+    body.deadline_at = deadline_at;
+    Ok(Some(StartKey { key, request_hash }))
 }
 
 fn new_run(app: String, body: StartRun) -> Result<NewRun, Problem> {
@@ -87,9 +90,10 @@ fn new_run(app: String, body: StartRun) -> Result<NewRun, Problem> {
     if body.parent_run_id.is_some() {
         return Err(Problem::invalid("parent_run_id", "runs have no parents here yet: leave it out"));
     }
-    let scheduled_at = body.scheduled_at.map(|text| {
-        parse_time(&text).ok_or_else(|| Problem::invalid("scheduled_at", format!("`{text}` is not {A_TIME}")))
-    });
+    let moment = |field: &str, text: Option<String>| {
+        let wrong = |text: &str| Problem::invalid(field, format!("`{text}` is not {A_TIME}"));
+        text.map(|text| parse_time(&text).ok_or_else(|| wrong(&text))).transpose()
+    };
     let timeouts = Timeouts {
         pending: check_seconds("pending_timeout", body.pending_timeout, 1, MAX_PENDING_SECONDS)?,
         running: check_seconds("running_timeout", body.running_timeout, 1, MAX_RUNNING_SECONDS)?,
@@ -100,8 +104,8 @@ fn new_run(app: String, body: StartRun) -> Result<NewRun, Problem> {
     }
     let policy = body.retry_policy.map(|policy| policy.to_policy()).transpose()?;
     let input = body.input.map(|input| Box::<str>::from(input).into_string().into_bytes()).unwrap_or_default();
-    if input.len() > MAX_INPUT_BYTES {
-        return Err(super::extract::too_large("the input", MAX_INPUT_BYTES).field("input"));
+    if input.len() > MAX_ENTRY_BYTES {
+        return Err(too_large("the input", MAX_ENTRY_BYTES).field("input"));
     }
     Ok(NewRun {
         app,
@@ -110,9 +114,10 @@ fn new_run(app: String, body: StartRun) -> Result<NewRun, Problem> {
         parameters: body.parameters,
         policy,
         timeouts,
-        scheduled_at: scheduled_at.transpose()?,
+        scheduled_at: moment("scheduled_at", body.scheduled_at)?,
         initiator,
         key: None,
+        deadline_at: moment("deadline_at", body.deadline_at)?,
     })
 }
 
@@ -228,16 +233,21 @@ async fn links(api: &Api, at: &RunRef) -> Result<Links, Problem> {
 
 /// Cancel a run
 ///
-/// Durable once it is acknowledged.
+/// Durable once it is acknowledged. Its children are cancelled with it.
 #[utoipa::path(post, path = "/apps/{app}/runs/{number}", operation_id = "cancel_run", tag = "runs",
     params(("app" = words::AppName, Path), ("number" = i64, Path, minimum = 1)),
     responses((status = 200, body = CancelledRun), (status = 404, body = ProblemBody), (status = 409, body = ProblemBody)))]
 pub async fn cancel(State(api): State<Api>, at: RunRef) -> Result<Json<CancelledRun>, Problem> {
     let run = api.store.cancel_run(&at.app, at.number).await?;
-    Ok(Json(CancelledRun { run: run.into(), cancelled_child_runs: 0 }))
+    // Those that are left, and their children, are found by the next look of a server.
+    let cancelled = api.store.cancel_orphans().await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the children of a cancelled run are cancelled later");
+        0
+    });
+    Ok(Json(CancelledRun { run: run.into(), cancelled_child_runs: cancelled.try_into().unwrap_or(u32::MAX) }))
 }
 
-/// List the recorded steps
+/// List the entries of the journal: steps, sleeps, events, children
 #[utoipa::path(get, path = "/apps/{app}/runs/{number}/journal", operation_id = "list_steps", tag = "runs",
     params(("app" = words::AppName, Path), ("number" = i64, Path, minimum = 1),
         ("after" = Option<u32>, Query, description = "Only steps with a higher `seq`"),
@@ -253,7 +263,7 @@ pub async fn journal(State(api): State<Api>, at: RunRef, mut query: QueryParams)
     let is_more = entries.len() > limit;
     entries.truncate(limit);
     let next_after = entries.last().filter(|_| is_more).map(|entry| entry.seq);
-    Ok(Json(Steps { steps: entries.into_iter().map(Step::from).collect(), next_after }))
+    Ok(Json(Steps { steps: entries.into_iter().map(|entry| Step::new(&run, entry)).collect(), next_after }))
 }
 
 #[cfg(test)]

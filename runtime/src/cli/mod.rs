@@ -4,13 +4,18 @@
 //! Exit codes: 0 the run exited, 1 something else failed, 2 usage, 3 the run crashed, 4 errored,
 //! 5 was cancelled, 6 not found, 7 not authorised, 10 the server is unreachable.
 
+mod again;
+mod amounts;
 mod apps;
 mod client;
+mod crash_test;
 mod deploy;
+mod events;
 mod exec;
 mod explain;
 mod failure;
 mod follow;
+mod local;
 mod logging;
 mod logs;
 mod output;
@@ -25,6 +30,7 @@ mod secrets;
 mod serve;
 mod show;
 mod span;
+mod steps;
 mod stop;
 mod tokens;
 
@@ -33,6 +39,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
+use serde_json::value::RawValue;
 use tokio::runtime::Runtime;
 
 use self::client::Client;
@@ -40,6 +47,7 @@ use self::failure::Failure;
 use self::logging::LogFormat;
 use self::output::Output;
 use crate::api::openapi_document;
+use crate::api::wire::{MAX_KEY_BYTES, is_idempotency_key};
 use crate::manifest::Manifest;
 
 /// Where `relume dev` keeps its things, and the other commands find its token.
@@ -89,9 +97,14 @@ enum Command {
     Run(run::Start),
     /// Execute a component here, without a server
     Exec(exec::Exec),
-    /// Look at runs, and cancel them
+    /// Test, here and without a server, that a program survives a crash at any moment
+    Test(crash_test::CrashTest),
+    /// Look at runs, cancel them, and run them again
     #[command(subcommand)]
     Runs(runs::Runs),
+    /// Tell runs something
+    #[command(subcommand)]
+    Events(events::Events),
     /// Look at apps, and change them
     #[command(subcommand)]
     Apps(apps::Apps),
@@ -176,7 +189,9 @@ async fn dispatch(command: Command, global: Global, output: Output) -> Result<Ex
         Command::Deploy(options) => deploy::deploy(options, &client()?, output).await?,
         Command::Run(start) => return run::start(start, &client()?, output).await,
         Command::Exec(options) => return exec::exec(options, output).await,
-        Command::Runs(runs) => runs::runs(runs, &client()?, output).await?,
+        Command::Test(options) => return crash_test::crash_test(options, output).await,
+        Command::Runs(runs) => return runs::runs(runs, &client()?, output).await,
+        Command::Events(events) => events::events(events, &client()?, output).await?,
         Command::Apps(apps) => apps::apps(apps, &client()?, output).await?,
         Command::Tokens(tokens) => tokens::tokens(tokens, &client()?, output).await?,
         Command::Schedules(options) => schedules::schedules(options, &client()?, output).await?,
@@ -216,23 +231,42 @@ fn parse_parameter(text: &str) -> Result<(String, String), String> {
 
 impl Given {
     async fn read_input(&self) -> Result<Option<Vec<u8>>, Failure> {
-        let Some(input) = &self.input else { return Ok(None) };
-        let bytes = match input.strip_prefix('@') {
-            Some(path) => tokio::fs::read(path).await.map_err(|e| {
-                let failure = Failure::new(format!("the input file `{path}` cannot be read")).because(e);
-                failure.hint("write it as @FILE, or - for stdin").usage()
-            })?,
-            None if input == "-" => {
-                let mut bytes = Vec::new();
-                let mut stdin = tokio::io::stdin();
-                let read = tokio::io::AsyncReadExt::read_to_end(&mut stdin, &mut bytes).await;
-                read.map_err(|e| Failure::new("stdin cannot be read").because(e))?;
-                bytes
-            }
-            None => input.clone().into_bytes(),
-        };
-        Ok(Some(bytes))
+        match &self.input {
+            Some(input) => read_given("input", input).await.map(Some),
+            None => Ok(None),
+        }
     }
+}
+
+/// What was typed as JSON, @FILE, or - for stdin; `what` names it in an error.
+async fn read_given(what: &str, typed: &str) -> Result<Vec<u8>, Failure> {
+    if let Some(path) = typed.strip_prefix('@') {
+        return tokio::fs::read(path).await.map_err(|e| {
+            let failure = Failure::new(format!("the {what} file `{path}` cannot be read")).because(e);
+            failure.hint("write it as @FILE, or - for stdin").usage()
+        });
+    }
+    if typed != "-" {
+        return Ok(typed.as_bytes().to_vec());
+    }
+    let mut bytes = Vec::new();
+    let read = tokio::io::AsyncReadExt::read_to_end(&mut tokio::io::stdin(), &mut bytes).await;
+    read.map_err(|e| Failure::new("stdin cannot be read").because(e))?;
+    Ok(bytes)
+}
+
+/// JSON that was typed, as it was typed; `what` names it in an error, and `example` is how to type it.
+fn as_json(what: &str, example: &str, bytes: &[u8]) -> Result<Box<RawValue>, Failure> {
+    serde_json::from_slice(bytes).map_err(|e| {
+        let what_is_wrong = format!("the {what} is not valid JSON");
+        Failure::new(what_is_wrong).because(e).hint(example).usage()
+    })
+}
+
+/// What may be typed as an `--idempotency-key`.
+fn parse_key(text: &str) -> Result<String, String> {
+    let wrong = || format!("a key is 1 to {MAX_KEY_BYTES} visible ASCII characters");
+    is_idempotency_key(text).then(|| text.to_owned()).ok_or_else(wrong)
 }
 
 /// The data folder, for the commands that keep something.

@@ -61,12 +61,27 @@ impl Output {
         }
     }
 
-    /// Prints what is known of one thing, a line for each fact.
+    /// Prints what is known of one thing, a line for each fact. Further lines of a text are indented, so that none of
+    /// them is taken for a fact.
     pub fn facts(self, facts: &[(&str, String)]) {
         for (label, text) in facts {
-            self.data(format!("{label:<12}  {text}").trim_end());
+            self.data(format!("{label:<12}  {}", indented(text, 14)).trim_end());
         }
     }
+}
+
+/// The text with its lines but the first moved to the right.
+pub fn indented(text: &str, spaces: usize) -> String {
+    text.replace('\n', &format!("\n{:spaces$}", ""))
+}
+
+/// The first line of the text, as far as a row of a table has room for it.
+pub fn shortened(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    if line.chars().count() <= 60 && line.len() == text.len() {
+        return line.to_owned();
+    }
+    line.chars().take(60).chain("...".chars()).collect()
 }
 
 /// Whether stderr is a terminal that can be drawn on, and nobody asked for plain text.
@@ -90,5 +105,22 @@ pub async fn nobody_reads() {
     });
     if !matches!(left.await, Ok(Ok(_))) {
         std::future::pending().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_fits_a_row() {
+        assert_eq!(shortened("ok"), "ok");
+        assert_eq!(shortened("a\nb"), "a...");
+        assert_eq!(shortened(&"ä".repeat(61)).chars().count(), 63);
+    }
+
+    #[test] // V19
+    fn no_line_of_a_text_is_taken_for_a_fact() {
+        assert_eq!(indented("no\nstatus  exited\n", 2), "no\n  status  exited\n  ");
     }
 }

@@ -6,12 +6,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use reqwest::Method;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-use super::Given;
 use super::client::Client;
 use super::failure::{Failure, not_an_app};
 use super::follow::follow;
@@ -20,10 +19,9 @@ use super::progress::Progress;
 use super::retries::Retries;
 use super::run_id::RunId;
 use super::show;
-use super::span::{countdown, length};
-use crate::api::wire::{
-    InitiatorBody, MAX_KEY_BYTES, Run, RunOnly, RunWithLinks, StartRun, VersionRef, is_idempotency_key,
-};
+use super::span::{countdown, length, parse_seconds};
+use super::{Given, as_json, parse_key};
+use crate::api::wire::{InitiatorBody, Run, RunOnly, RunWithLinks, StartRun, VersionRef, time};
 use crate::manifest::check_app_name;
 
 /// How often a status line is brought up to date, and how often the server is asked for it.
@@ -50,17 +48,15 @@ pub struct Start {
     /// How many seconds it may wait for a worker; without it, the app's
     #[arg(long, value_name = "SECONDS")]
     pending_timeout: Option<u32>,
+    /// In what time it has to be over, e.g. 2h; what is not finished then is stopped
+    #[arg(long, value_name = "TIME", value_parser = parse_seconds)]
+    deadline: Option<u64>,
     /// Start no second run with the same key
     #[arg(long, value_name = "KEY", value_parser = parse_key)]
     idempotency_key: Option<String>,
     /// Wait for the end: the log on stderr, the output on stdout
     #[arg(long, short)]
     follow: bool,
-}
-
-fn parse_key(text: &str) -> Result<String, String> {
-    let wrong = || format!("a key is 1 to {MAX_KEY_BYTES} visible ASCII characters");
-    is_idempotency_key(text).then(|| text.to_owned()).ok_or_else(wrong)
 }
 
 /// Prints `app#7`, or with `--follow` what the run prints and returns.
@@ -71,11 +67,12 @@ pub async fn start(options: Start, client: &Client, output: Output) -> Result<Ex
     let body = StartRun {
         retry_policy: options.retries.of_run(&what)?,
         version: options.version.map(VersionRef::Name),
-        input: options.given.read_input().await?.map(|bytes| as_json(app, bytes)).transpose()?,
+        input: options.given.read_input().await?.map(|bytes| input_for(app, &bytes)).transpose()?,
         parameters: options.given.parameters.into_iter().collect(),
         scheduled_at: options.at,
         pending_timeout: options.pending_timeout,
         running_timeout: options.timeout,
+        deadline_at: options.deadline.map(deadline_at).transpose()?,
         initiator: Some(InitiatorBody { kind: "relume_cli".into() }),
         ..StartRun::default()
     };
@@ -96,19 +93,41 @@ pub async fn start(options: Start, client: &Client, output: Output) -> Result<Ex
     if !is_repeated {
         output.note(&format!("{at} started"));
     }
+    follow_to_end(client, &at, None, output).await
+}
+
+/// Prints what the run prints until it is over, of one attempt unless `None`, and then how it ended.
+pub async fn follow_to_end(
+    client: &Client,
+    at: &RunId,
+    attempt: Option<u32>,
+    output: Output,
+) -> Result<ExitCode, Failure> {
     let progress = Progress::line(output);
     let print = |text: &str| progress.aside(|| output.note(&format!("{at} | {text}")));
-    let followed = follow(client, &at, None, |line| {
+    let followed = follow(client, at, attempt, |line| {
         print(&line.content);
         ControlFlow::Continue(())
     });
     tokio::select! {
         followed = followed => followed?,
-        never = keep_saying(&progress, client, &at, output) => match never {},
+        never = keep_saying(&progress, client, at, output) => match never {},
     }
     drop(progress);
     let answer = client.get::<RunWithLinks>(&format!("{at} cannot be read"), &at.path()).await?;
     show::print_end(&answer, output)
+}
+
+/// The moment in so many seconds, by this machine's clock.
+fn deadline_at(seconds: u64) -> Result<String, Failure> {
+    let at = Timestamp::now().checked_add(SignedDuration::from_secs(seconds.try_into().unwrap_or(i64::MAX)));
+    let wrong = |e| Failure::new("that is not a deadline").because(e).hint("e.g. --deadline 2h").usage();
+    at.map(time).map_err(wrong)
+}
+
+fn input_for(app: &str, bytes: &[u8]) -> Result<Box<RawValue>, Failure> {
+    let example = r#"quote the whole input, e.g. --input '{"name": "Ada"}'"#;
+    as_json(&format!("input for `{app}`"), example, bytes)
 }
 
 /// Keeps the status line true.
@@ -133,7 +152,6 @@ async fn keep_saying(progress: &Progress, client: &Client, at: &RunId, output: O
 
 /// How a run stands: `tea#3 retrying, attempt 2 of 3 in 1 s, 4 s so far`.
 fn status_line(run: &Run, elapsed: Duration, now: Timestamp) -> String {
-    let attempts = u64::from(run.retry_policy.max_retries) + 1;
     let due = match run.status.as_str() {
         "retrying" => run.next_attempt_at.as_deref(),
         "scheduled" => Some(run.scheduled_at.as_str()),
@@ -141,14 +159,11 @@ fn status_line(run: &Run, elapsed: Duration, now: Timestamp) -> String {
     };
     let due = due.and_then(|at| countdown(at, now)).map(|left| format!(" {left}")).unwrap_or_default();
     let (name, number) = (show::name(run), run.num_attempts.max(1));
+    if let Some(waiting) = &run.waiting_on {
+        let until = waiting.until.as_deref().and_then(|at| countdown(at, now));
+        let until = until.map(|left| format!(", at the latest {left}")).unwrap_or_default();
+        return format!("{name} waits for {}{until}, {} so far", show::waited_for(waiting), length(elapsed));
+    }
+    let attempts = show::attempts(run);
     format!("{name} {}, attempt {number} of {attempts}{due}, {} so far", run.status, length(elapsed))
-}
-
-fn as_json(app: &str, bytes: Vec<u8>) -> Result<Box<RawValue>, Failure> {
-    serde_json::from_slice(&bytes).map_err(|e| {
-        Failure::new(format!("the input for `{app}` is not valid JSON"))
-            .because(e)
-            .hint(r#"quote the whole input, e.g. --input '{"name": "Ada"}'"#)
-            .usage()
-    })
 }

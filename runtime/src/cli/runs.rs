@@ -1,15 +1,19 @@
-//! `runs`: list, steps, cancel; show, logs and explain have their own files.
+//! `runs`: list and cancel; the other commands have their own files.
+
+use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
+use super::again::{Fork, Retry, fork, retry};
 use super::client::Client;
 use super::explain::explain;
 use super::failure::{Failure, not_an_app};
 use super::logs::{Logs, logs};
 use super::output::Output;
 use super::run_id::{Named, RunId};
-use super::show::{name, show};
-use crate::api::wire::{CancelledRun, Run, RunList, Steps};
+use super::show::{attempts, name, show};
+use super::steps::steps;
+use crate::api::wire::{CancelledRun, Run, RunList};
 use crate::manifest::check_app_name;
 use crate::run::Status;
 
@@ -21,10 +25,14 @@ pub enum Runs {
     Show(Named),
     /// Show what a run printed
     Logs(Logs),
-    /// Show the recorded steps of a run
+    /// Show the journal of a run: its steps and what it waited for, with what they took
     Steps(Named),
     /// Cancel a run
     Cancel(Named),
+    /// Give a failed run another attempt, which keeps what is recorded
+    Retry(Retry),
+    /// Start a new run that keeps the first entries of a run's journal
+    Fork(Fork),
     /// Say why a run is where it is
     Explain(Named),
 }
@@ -48,15 +56,18 @@ pub struct List {
     cursor: Option<String>,
 }
 
-pub async fn runs(runs: Runs, client: &Client, output: Output) -> Result<(), Failure> {
+pub async fn runs(runs: Runs, client: &Client, output: Output) -> Result<ExitCode, Failure> {
     match runs {
-        Runs::List(options) => list(options, client, output).await,
-        Runs::Show(named) => show(&named.id()?, client, output).await,
-        Runs::Logs(options) => logs(&options, client, output).await,
-        Runs::Steps(named) => steps(&named.id()?, client, output).await,
-        Runs::Cancel(named) => cancel(&named.id()?, client, output).await,
-        Runs::Explain(named) => explain(&named.id()?, client, output).await,
+        Runs::List(options) => list(options, client, output).await?,
+        Runs::Show(named) => show(&named.id()?, client, output).await?,
+        Runs::Logs(options) => logs(&options, client, output).await?,
+        Runs::Steps(named) => steps(&named.id()?, client, output).await?,
+        Runs::Cancel(named) => cancel(&named.id()?, client, output).await?,
+        Runs::Retry(options) => return retry(options, client, output).await,
+        Runs::Fork(options) => return fork(options, client, output).await,
+        Runs::Explain(named) => explain(&named.id()?, client, output).await?,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn list(options: List, client: &Client, output: Output) -> Result<(), Failure> {
@@ -92,7 +103,7 @@ async fn list(options: List, client: &Client, output: Output) -> Result<(), Fail
         return Ok(());
     }
     let row = |run: &Run| {
-        let attempts = format!("{}/{}", run.num_attempts, u64::from(run.retry_policy.max_retries) + 1);
+        let attempts = format!("{}/{}", run.num_attempts, attempts(run));
         vec![name(run), run.status.clone(), run.app_version.clone(), attempts, run.created_at.clone()]
     };
     let rows: Vec<_> = answer.body.runs.iter().map(row).collect();
@@ -101,38 +112,6 @@ async fn list(options: List, client: &Client, output: Output) -> Result<(), Fail
         output.note(&format!("more: --cursor {cursor}"));
     }
     Ok(())
-}
-
-async fn steps(at: &RunId, client: &Client, output: Output) -> Result<(), Failure> {
-    let mut rows = Vec::new();
-    let mut after = Some(0);
-    while let Some(last) = after {
-        let path = format!("{}/journal?after={last}", at.path());
-        let answer = client.get::<Steps>(&format!("the steps of {at} cannot be read"), &path).await?;
-        if output.json {
-            output.data(&answer.text);
-        }
-        after = answer.body.next_after;
-        rows.extend(answer.body.steps.into_iter().map(|step| {
-            let took = format!("{} ms", step.took_ms);
-            let result = step.error.or(step.output_base64).unwrap_or_else(|| step.output.get().to_owned());
-            let name = if step.occurrence > 1 { format!("{} ({})", step.name, step.occurrence) } else { step.name };
-            vec![step.seq.to_string(), name, step.status, step.attempt_seq.to_string(), took, shortened(&result)]
-        }));
-    }
-    if !output.json {
-        output.table(&["SEQ", "STEP", "STATUS", "ATTEMPT", "TOOK", "RESULT"], &rows);
-    }
-    Ok(())
-}
-
-/// One line of a table.
-fn shortened(text: &str) -> String {
-    let line = text.lines().next().unwrap_or_default();
-    if line.chars().count() <= 60 && line.len() == text.len() {
-        return line.to_owned();
-    }
-    line.chars().take(60).chain("...".chars()).collect()
 }
 
 async fn cancel(at: &RunId, client: &Client, output: Output) -> Result<(), Failure> {
@@ -144,16 +123,4 @@ async fn cancel(at: &RunId, client: &Client, output: Output) -> Result<(), Failu
         output.data(&format!("{at} {}", answer.body.run.status));
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_result_fits_a_row() {
-        assert_eq!(shortened("ok"), "ok");
-        assert_eq!(shortened("a\nb"), "a...");
-        assert_eq!(shortened(&"ä".repeat(61)).chars().count(), 63);
-    }
 }

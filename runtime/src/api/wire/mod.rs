@@ -7,6 +7,7 @@ mod records;
 mod runs;
 mod schedules;
 mod start;
+mod ties;
 pub mod words;
 
 use std::fmt;
@@ -25,6 +26,7 @@ pub use self::records::*;
 pub use self::runs::*;
 pub use self::schedules::*;
 pub use self::start::*;
+pub use self::ties::*;
 
 /// A moment in UTC with milliseconds, which is what people compare.
 pub fn time(at: Timestamp) -> String {

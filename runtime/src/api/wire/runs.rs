@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Pages, RetryPolicyBody, payload, time, version_name, words};
+use super::{ForkedFrom, Pages, RetryPolicyBody, RunName, WaitingOn, payload, time, version_name, words};
 use crate::manifest::RetrySection;
 use crate::run::{Failure, Status};
 use crate::store;
@@ -94,7 +94,7 @@ pub struct Run {
     pub cancelled_at: Option<String>,
     #[schema(required = true, format = DateTime)]
     pub next_attempt_at: Option<String>,
-    /// Why retries that were left did not happen: `app_disabled` or `not_retryable`.
+    /// Why retries that were left did not happen: `app_disabled`, `not_retryable`, `deadline` or `step_limit`.
     #[schema(required = true)]
     pub retry_skipped_reason: Option<String>,
     /// Why it was cancelled, if not on request: `pending_timeout`.
@@ -105,6 +105,20 @@ pub struct Run {
     pub pending_until: Option<String>,
     /// How long an attempt may run, in seconds; 0 is as long as its version may.
     pub running_timeout: u64,
+    /// By when it has to be final: it is stopped then, and no attempt begins at that time or later.
+    #[schema(required = true, format = DateTime)]
+    pub deadline_at: Option<String>,
+    /// While it is parked: `running`, but in no worker's memory.
+    #[schema(required = true)]
+    pub waiting_on: Option<WaitingOn>,
+    /// The run that started it.
+    #[schema(required = true)]
+    pub parent: Option<RunName>,
+    /// The run of whose journal it has the first entries.
+    #[schema(required = true)]
+    pub forked_from: Option<ForkedFrom>,
+    /// Its program used the network outside steps, so that a replay may take another way.
+    pub used_loose_io: bool,
     pub parameters: Vec<Parameter>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -160,6 +174,11 @@ impl From<store::Run> for Run {
             cancelled_reason: reason.filter(|_| run.status == Status::Cancelled),
             pending_until: run.pending_until.map(time),
             running_timeout: run.running_timeout.map_or(0, |timeout| timeout.as_secs()),
+            deadline_at: run.deadline_at.map(time),
+            waiting_on: run.waiting_on.map(WaitingOn::from),
+            parent: run.parent.map(RunName::from),
+            forked_from: run.forked_from.map(ForkedFrom::from),
+            used_loose_io: run.used_loose_io,
             parameters: run.parameters.into_iter().map(|(name, value)| Parameter { name, value }).collect(),
             attempts: None,
             input: None,
@@ -200,6 +219,12 @@ pub struct Attempt {
     pub fuel_used: Option<u64>,
     #[schema(required = true)]
     pub peak_memory_bytes: Option<u64>,
+    /// Bodies of HTTP answers that the program received.
+    #[schema(required = true)]
+    pub bytes_in: Option<u64>,
+    /// Bodies of HTTP requests that it sent.
+    #[schema(required = true)]
+    pub bytes_out: Option<u64>,
     pub recoveries: u32,
 }
 
@@ -215,6 +240,8 @@ impl From<store::Attempt> for Attempt {
             failure: attempt.failure.map(FailureBody::from),
             fuel_used: attempt.fuel_used,
             peak_memory_bytes: attempt.peak_memory_bytes,
+            bytes_in: attempt.bytes_in,
+            bytes_out: attempt.bytes_out,
             recoveries: attempt.recoveries,
         }
     }

@@ -79,6 +79,10 @@ pub struct StartRun {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 86400)]
     pub running_timeout: Option<u32>,
+    /// By when it has to be final: RFC 3339, later than now and than `scheduled_at`; at no time unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    pub deadline_at: Option<String>,
     /// `default`, the only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<words::OnlyEnvironment>)]

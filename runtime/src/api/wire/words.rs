@@ -35,6 +35,40 @@ pub enum RunStatus {
     Cancelled,
 }
 
+/// What a parked run waits for.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum WaitKind {
+    StepRetry,
+    Sleep,
+    Event,
+    Child,
+}
+
+/// What an entry of a journal is of.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum EntryKind {
+    Step,
+    Sleep,
+    Now,
+    Event,
+    Child,
+    Result,
+}
+
+/// How the call of an entry stands.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum EntryStatus {
+    Begun,
+    Again,
+    Waiting,
+    Finished,
+    Failed,
+    Indeterminate,
+}
+
 /// The order of a list of apps.
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]
@@ -139,6 +173,11 @@ pub struct Revision(pub String);
 #[derive(ToSchema)]
 #[schema(pattern = "^[!-~]{1,255}$")]
 pub struct IdempotencyKey(pub String);
+
+/// 1 to 256 bytes without control characters.
+#[derive(ToSchema)]
+#[schema(pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$", max_length = 256, example = "approve")]
+pub struct EventName(pub String);
 
 /// Which page of a list.
 #[derive(IntoParams)]
