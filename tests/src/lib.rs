@@ -1,6 +1,8 @@
 //! What the black-box tests share: the programs they run, the world those programs talk to, and Relume itself.
 
+pub mod dice;
 pub mod guests;
+pub mod model;
 pub mod node;
 pub mod postgres;
 pub mod process;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use relume::manifest::Manifest;
 use relume::run::Failure;
 use relume::sandbox::Sandbox;
-use relume::store::{self, Attempt, JournalEntry, LogFilter, LogLine, NewRun, Run, Store, Upload};
+use relume::store::{self, Assignment, Attempt, JournalEntry, LogFilter, LogLine, NewRun, Run, Store, Upload};
 use relume::vault::Vault;
 use relume::worker::{Shutdown, WorkerOptions, work};
 use tempfile::TempDir;
@@ -88,22 +88,46 @@ impl Node {
     /// Deploys a guest as the app of its name, with hyphens. `manifest` is the text of a `relume.toml`.
     pub async fn deploy(&self, guest: &str, manifest: &str) -> String {
         let app = guest.replace('_', "-");
+        self.store.create_app(&app, "").await.expect("a new app");
+        self.deploy_again(guest, manifest).await;
+        app
+    }
+
+    /// Deploys a guest that is deployed already: another manifest makes another version.
+    pub async fn deploy_again(&self, guest: &str, manifest: &str) {
         let manifest = Manifest::parse(manifest).expect("the test's manifest is right");
         let component = std::fs::read(guests::path(guest)).expect("it was built");
         let inspection = sandbox().inspect(component.clone()).await.expect("the guest is an app");
         let policy = manifest.retry.map(|retry| retry.to_policy().expect("in range"));
         let upload = Upload { digest: inspection.digest, component, settings: manifest.settings(), policy };
-        self.store.create_app(&app, "").await.expect("a new app");
-        self.store.add_version(&app, upload).await.expect("a new version");
-        app
+        self.store.add_version(&guest.replace('_', "-"), upload).await.expect("a new version");
     }
 
     /// Starts a run of `app`.
     pub async fn start(&self, app: &str, input: serde_json::Value, parameters: &[(&str, &str)]) -> Run {
         let parameters: BTreeMap<_, _> = parameters.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let input = if input.is_null() { vec![] } else { input.to_string().into_bytes() };
-        let new = NewRun { app: app.to_owned(), input, parameters, ..NewRun::default() };
+        self.start_new(NewRun { app: app.to_owned(), input, parameters, ..NewRun::default() }).await
+    }
+
+    /// Starts a run that is asked for in all its parts.
+    pub async fn start_new(&self, new: NewRun) -> Run {
         self.store.start_run(new).await.expect("the run starts").run
+    }
+
+    /// Writes entries into the journal of a run that no worker had yet, as a worker that was then drained would have.
+    pub async fn begin_with(&self, run: &Run, entries: &[JournalEntry]) {
+        let session = self.store.open_session("first", 4, Duration::from_secs(60)).await.expect("a session");
+        let claimed = self.store.claim_runs(&session, 1, &[], &[]).await.expect("a claim");
+        let [Assignment { lease, .. }] = claimed.as_slice() else {
+            panic!("one run waits, and these came: {claimed:?}")
+        };
+        assert_eq!(lease.run_id, run.run_id);
+        for entry in entries {
+            let written = self.store.append_journal(&[(*lease, entry.clone())]).await.expect("it is written");
+            assert!(written[0].is_some());
+        }
+        self.store.close_session(&session).await.expect("the run is given back");
     }
 
     /// Waits until `condition` says so of the run.
@@ -118,6 +142,59 @@ impl Node {
                 assert!(Instant::now() < deadline, "the run is still {now:?}");
             }
             assert!(Instant::now() < deadline, "the database is away");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Waits until the run is parked, and the last entry of its journal as `condition` says.
+    pub async fn parked(&self, run: &Run, condition: impl Fn(&JournalEntry) -> bool) -> (Run, JournalEntry) {
+        loop {
+            let entry = self.last_entry(run, &condition).await;
+            let now = self.wait_until(run, |run| run.waiting_on.is_some() || !run.status.is_active()).await;
+            let last = self.store.load_journal(run.run_id).await.expect("its journal").pop();
+            assert!(now.waiting_on.is_some(), "the run does not wait any more: {now:?}");
+            if last.as_ref() == Some(&entry) {
+                return (now, entry);
+            }
+        }
+    }
+
+    /// Waits until the last entry of the run's journal is as `condition` says.
+    pub async fn last_entry(&self, run: &Run, condition: impl Fn(&JournalEntry) -> bool) -> JournalEntry {
+        self.wait_for("an entry as it is asked for", async || {
+            let last = self.store.load_journal(run.run_id).await.expect("its journal").pop();
+            last.filter(|entry| condition(entry))
+        })
+        .await
+    }
+
+    /// Waits until Relume has said `words` about the run, in its log.
+    pub async fn wait_for_setup_line(&self, run: &Run, words: &str) {
+        let filter = LogFilter { limit: 1_000, ..LogFilter::default() };
+        self.wait_for(words, async || {
+            let log = self.store.list_logs(run.run_id, filter).await.ok()?;
+            log.iter().any(|l| l.channel == store::Channel::Setup && l.content.contains(words)).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until the run's only attempt went on `times` in another place.
+    pub async fn wait_until_recovered(&self, run: &Run, times: u32) {
+        self.wait_for("a recovery", async || {
+            let attempts = self.store.list_attempts(run.run_id).await.ok()?;
+            (attempts[0].recoveries == times).then_some(())
+        })
+        .await;
+    }
+
+    /// Looks until there is something to see.
+    async fn wait_for<T>(&self, what: &str, look: impl AsyncFn() -> Option<T>) -> T {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(seen) = look().await {
+                return seen;
+            }
+            assert!(Instant::now() < deadline, "there is still not: {what}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -161,6 +238,23 @@ impl Node {
         sql::run(&self.url, statement).await;
     }
 
+    /// What the run waits for is due, by its journal and by its row.
+    pub async fn let_be_due(&self, run: &Run) {
+        let Run { app, number, .. } = run;
+        let is_it = format!("app = '{app}' and number = {number} and available_at is not null");
+        self.sql(&format!(
+            "update journal set due_at = 1 where due_at is not null and run_id in (select run_id from runs where {is_it});
+             update runs set available_at = 1 where {is_it}"
+        ))
+        .await;
+    }
+
+    /// The worker dies, and its death is noticed by the next one that looks.
+    pub async fn lose(&self, worker: Worker) {
+        worker.abort().await;
+        self.sql("delete from workers").await;
+    }
+
     /// Everything that waits for its time is due.
     pub async fn let_all_be_due(&self) {
         self.sql("update runs set available_at = 1 where available_at is not null").await;
@@ -177,6 +271,18 @@ impl Worker {
     /// Tells the worker to drain: no new step begins from now on.
     pub fn start_draining(&self) {
         self.shutdown.drain();
+    }
+
+    /// Ends the worker without a word: its session and its runs stay as they are.
+    async fn abort(mut self) {
+        self.task.abort();
+        (&mut self.task).await.expect_err("it is aborted");
+    }
+
+    /// Stops the worker at once, whatever it is about, and waits for its end.
+    pub async fn stop(mut self) {
+        self.shutdown.stop();
+        (&mut self.task).await.expect("the worker does not panic").expect("it ends well");
     }
 
     /// Drains the worker and waits for its end.

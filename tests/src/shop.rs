@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{AppendHeaders, IntoResponse};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
@@ -27,6 +29,7 @@ struct Books {
     requests: BTreeMap<String, Vec<Request>>,
     held: BTreeSet<String>,
     failures: BTreeMap<String, u32>,
+    busy: BTreeMap<String, u32>,
 }
 
 /// A POST that came in.
@@ -90,6 +93,11 @@ impl Shop {
         self.books.send_modify(|books| _ = books.failures.insert(path.to_owned(), times));
     }
 
+    /// Answers the next call of `path` with status 429 and `Retry-After: seconds`.
+    pub fn be_busy(&self, path: &str, seconds: u32) {
+        self.books.send_modify(|books| _ = books.busy.insert(path.to_owned(), seconds));
+    }
+
     /// Waits until `path` was called once since the shop opened.
     pub async fn wait_for_call(&self, path: &str) {
         self.wait_for_calls(path, 1).await;
@@ -102,19 +110,29 @@ impl Shop {
     }
 }
 
+/// A status, how many seconds to wait before another call, and a body.
+type Answer = (StatusCode, Option<u32>, Value);
+
 impl Books {
     fn calls(&self, path: &str) -> usize {
         self.requests.get(path).map_or(0, Vec::len)
     }
 
-    /// Writes the call down. Its number from 1, and whether it shall fail.
-    fn enter(&mut self, path: &str, request: Request) -> (usize, bool) {
+    /// Writes the call down, and decides on its answer.
+    fn enter(&mut self, path: &str, request: Request) -> Answer {
         let requests = self.requests.entry(path.to_owned()).or_default();
         requests.push(request);
+        let number = requests.len();
+        if let Some(seconds) = self.busy.remove(path) {
+            return (StatusCode::TOO_MANY_REQUESTS, Some(seconds), json!({ "error": "too many requests" }));
+        }
         let failures = self.failures.entry(path.to_owned()).or_default();
         let fails = *failures > 0;
         *failures = failures.saturating_sub(1);
-        (requests.len(), fails)
+        match fails {
+            true => (StatusCode::INTERNAL_SERVER_ERROR, None, json!({ "error": "out of order" })),
+            false => (StatusCode::OK, None, json!({ "id": format!("{path}-{number}") })),
+        }
     }
 }
 
@@ -123,20 +141,18 @@ async fn serve(
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
-) -> (StatusCode, Json<Value>) {
+) -> impl IntoResponse {
     let path = uri.path().trim_start_matches('/');
     let idempotency_key = headers.get("idempotency-key").and_then(|key| key.to_str().ok()).map(str::to_owned);
     let request = Request { idempotency_key, body: serde_json::from_slice(&body).unwrap_or_default() };
-    let mut entered = (0, false);
-    books.send_modify(|books| entered = books.enter(path, request));
-    let (number, fails) = entered;
+    let mut answer = None;
+    books.send_modify(|books| answer = Some(books.enter(path, request)));
+    let (status, wait_seconds, body) = answer.expect("it was just decided");
 
     let mut news = books.subscribe();
     news.wait_for(|books| !books.held.contains(path)).await.expect("the shop is open");
-    if fails {
-        return (StatusCode::INTERNAL_SERVER_ERROR, Json(json!({ "error": "out of order" })));
-    }
-    (StatusCode::OK, Json(json!({ "id": format!("{path}-{number}") })))
+    let wait = wait_seconds.map(|seconds| [(RETRY_AFTER, seconds.to_string())]);
+    (status, wait.map(AppendHeaders), Json(body))
 }
 
 #[cfg(test)]
@@ -174,6 +190,15 @@ mod tests {
         let shop = Shop::start();
         shop.fail("charge", 1);
         assert!(answer(post(&shop, "charge")).starts_with("HTTP/1.1 500"));
+        assert!(answer(post(&shop, "charge")).starts_with("HTTP/1.1 200"));
+    }
+
+    #[test]
+    fn a_busy_shop_says_when_to_ask_again() {
+        let shop = Shop::start();
+        shop.be_busy("charge", 7);
+        let busy = answer(post(&shop, "charge"));
+        assert!(busy.starts_with("HTTP/1.1 429") && busy.contains("retry-after: 7\r\n"), "{busy}");
         assert!(answer(post(&shop, "charge")).starts_with("HTTP/1.1 200"));
     }
 

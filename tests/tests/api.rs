@@ -50,7 +50,7 @@ async fn the_same_upload_twice_is_one_version_and_a_change_is_another() {
         assert!(
             other["imports"]
                 .as_array()
-                .is_some_and(|all| all.iter().any(|name| name == "relume:durable/journal@0.1.0")),
+                .is_some_and(|all| all.iter().any(|name| name == "relume:durable/journal@0.2.0")),
             "{other}"
         );
         let listed = server.get("/v1/apps/hello/versions").await.json();

@@ -52,6 +52,17 @@ async fn a_command_that_cannot_be_done_says_what_why_and_what_next() {
     check(&["runs", "show", "nope#1"], 6, "`nope#1`");
     check(&["runs", "show", "nope"], 2, "a run has a number");
     check(&["runs", "cancel", "greet#1"], 6, "`greet#1`");
+    for command in ["retry", "steps", "explain"] {
+        check(&["runs", command, "greet#1"], 6, "`greet#1`");
+        check(&["runs", command, "greet"], 2, "a run has a number");
+    }
+    check(&["runs", "fork", "greet#1", "--from-step", "1"], 6, "`greet#1`");
+    check(&["run", "greet", "--deadline", "99999999999d"], 2, "--deadline 2h");
+    check(&["events", "send", "greet#1", "go"], 6, "`greet#1`");
+    check(&["events", "send", "greet", "go"], 2, "a run has a number");
+    check(&["events", "send", "greet#1", "go", "--payload", "{by: Ada}"], 2, "line 1 column 2");
+    check(&["events", "send", "greet#1", "go", "--payload", "@nope.json"], 2, "nope.json");
+    check(&["events", "list", "greet#1"], 6, "`greet#1`");
     check(&["runs", "list", "--status", "done"], 2, "exited");
     check(&["runs", "list", "--cursor", "x"], 2, "cursor");
     check(&["apps", "show", "nope"], 6, "`nope`");
@@ -67,7 +78,23 @@ async fn a_command_that_cannot_be_done_says_what_why_and_what_next() {
     assert_eq!((apps[0]["app"]["version"].clone(), &apps[1]), (json!(null), &json!(null)), "{apps}");
     assert_eq!(server.get("/v1/runs").await.json()["runs"], json!([]));
 
-    for args in [["frobnicate"].as_slice(), &["run"], &["runs"], &["run", "greet", "--parameter", "A"]] {
+    let with_deadline = ["run", "greet", "--deadline", "soon"];
+    for args in [["frobnicate"].as_slice(), &["run"], &["runs"], &["run", "greet", "--parameter", "A"], &with_deadline]
+    {
+        let said = server.cli(args);
+        assert_eq!(said.exit_code, 2, "{said:?}");
+        assert!(!said.stderr.is_empty(), "{said:?}");
+    }
+    for args in [
+        ["events", "send", "greet#1"].as_slice(),
+        &["events", "send", "greet#1", ".."],
+        &["events", "send", "greet#1", ""],
+        &["events", "send", "greet#1", "go", "--idempotency-key", "a b"],
+        &["runs", "fork", "greet#1"],
+        &["runs", "fork", "greet#1", "--from-step", "-1"],
+        &["runs", "fork", "greet#1", "--from-step", "0"],
+        &["runs", "retry", "greet#1", "--version", "latest"],
+    ] {
         let said = server.cli(args);
         assert_eq!(said.exit_code, 2, "{said:?}");
         assert!(!said.stderr.is_empty(), "{said:?}");

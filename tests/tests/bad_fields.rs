@@ -106,6 +106,11 @@ async fn the_fields_of_a_start() {
             with(no_text(), &[json!(""), json!("tomorrow"), json!("2026-13-01T00:00:00Z")]),
             "scheduled_at",
         ),
+        (
+            "deadline_at",
+            with(no_text(), &[json!(""), json!("2h"), json!("2026-13-01T00:00:00Z"), json!("1999-01-01T00:00:00Z")]),
+            "deadline_at",
+        ),
         ("pending_timeout", with(no_number(2_592_000), &[json!(0)]), "pending_timeout"),
         ("running_timeout", with(no_number(86_400), &[json!(0)]), "running_timeout"),
         ("initiator", vec![json!("cli"), json!({}), json!({"type": 1}), json!({"type": "a", "b": 1})], "initiator"),
@@ -268,6 +273,7 @@ async fn a_change_of_what_was_changed_meanwhile_is_refused() {
 #[tokio::test] // V16
 async fn a_token_does_what_its_scopes_say_and_no_more() {
     for server in servers().await {
+        server.start_run("greet", json!({})).await;
         let token = async |scope: &str| {
             let made = server.post("/v1/tokens", json!({"name": scope, "scopes": [scope]}).to_string()).await;
             made.json()["token"]["token"].as_str().expect("the text").to_owned()
@@ -276,6 +282,8 @@ async fn a_token_does_what_its_scopes_say_and_no_more() {
             ("runs:read", Method::GET, "/v1/runs"),
             ("runs:read", Method::GET, "/v1/apps/greet"),
             ("runs:write", Method::POST, "/v1/apps/greet/runs"),
+            ("runs:write", Method::POST, "/v1/apps/greet/runs/1/events/go"),
+            ("runs:read", Method::GET, "/v1/apps/greet/runs/1/events"),
             ("apps:write", Method::PATCH, "/v1/apps/greet"),
             ("apps:write", Method::GET, "/v1/secrets"),
             ("admin", Method::GET, "/v1/tokens"),

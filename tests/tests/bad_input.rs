@@ -203,6 +203,10 @@ async fn a_name_that_could_be_a_path_is_refused() {
                 let answer = server.get(&format!("/v1/apps/{name}{path}")).await;
                 check(&answer, 422, "invalid_field", Some("app"), "is no name");
             }
+            for path in ["/runs/1/retry", "/runs/1/fork", "/runs/1/events/go"] {
+                let answer = server.post(&format!("/v1/apps/{name}{path}"), "{}").await;
+                check(&answer, 422, "invalid_field", Some("app"), "is no name");
+            }
             let answer = server.post(&format!("/v1/apps/{name}/runs"), "{}").await;
             check(&answer, 422, "invalid_field", Some("app"), "is no name");
             let answer = server.upload(name, hello(), "").await;
@@ -314,12 +318,14 @@ async fn what_is_not_there_is_not_found() {
         check(&server.post("/v1/apps/greet/runs", "{}").await, 409, "no_version", None, "no version yet");
         check(&server.post("/v1/apps", r#"{"name": "greet"}"#).await, 409, "conflict", None, "exists already");
         for number in ["0", "-1", "x", "1.0", "9223372036854775808", "%00", "1%2F2"] {
-            for path in ["", "/logs", "/journal", "/logs/stream"] {
+            for path in ["", "/logs", "/journal", "/events", "/logs/stream"] {
                 let answer = server.get(&format!("/v1/apps/greet/runs/{number}{path}")).await;
                 check(&answer, 422, "invalid_field", Some("number"), "is not the number of a run");
             }
-            let cancel = server.post(&format!("/v1/apps/greet/runs/{number}"), "{}").await;
-            check(&cancel, 422, "invalid_field", Some("number"), "is not the number of a run");
+            for path in ["", "/retry", "/fork", "/events/go"] {
+                let answer = server.post(&format!("/v1/apps/greet/runs/{number}{path}"), "{}").await;
+                check(&answer, 422, "invalid_field", Some("number"), "is not the number of a run");
+            }
         }
         check_untouched(&server).await;
     }
@@ -394,6 +400,8 @@ async fn without_a_valid_token_nothing_is_told_and_no_token_is_echoed() {
             (Method::POST, "/v1/apps"),
             (Method::GET, "/v1/runs"),
             (Method::POST, "/v1/apps/greet/runs"),
+            (Method::POST, "/v1/apps/greet/runs/1/retry"),
+            (Method::POST, "/v1/apps/greet/runs/1/events/go"),
             (Method::POST, "/v1/apps/greet/versions"),
             (Method::GET, "/v1/apps/greet/runs/1/logs/stream"),
             (Method::POST, "/v1/tokens"),

@@ -35,6 +35,25 @@ fn plain(text: &str) -> String {
     text.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
+/// The text with `N` for how long something took, and for what it used.
+fn without_amounts(text: &str) -> String {
+    let is_unit = |word: &str| matches!(word, "k" | "M" | "KiB" | "MiB");
+    let line = |line: &str| {
+        let words: Vec<_> = line.split(' ').collect();
+        let mut kept = vec![];
+        for (i, word) in words.iter().enumerate() {
+            let next = words.get(i + 1).copied().unwrap_or_default();
+            if word.parse::<f64>().is_ok() && (is_unit(next) || next == "ms") {
+                kept.push("N");
+            } else if !(is_unit(word) && kept.last() == Some(&"N")) {
+                kept.push(word);
+            }
+        }
+        kept.join(" ")
+    };
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
 /// The command did well: it printed this, and nothing on stderr.
 fn check(said: &Said, stdout: &str) {
     assert_eq!((said.exit_code, plain(&said.stdout).as_str(), said.stderr.as_str()), (0, stdout, ""));
@@ -60,15 +79,14 @@ fn an_app_is_deployed_run_and_looked_at() {
     assert!(said.stderr.starts_with("more: --cursor ") && plain(&said.stdout).lines().count() == 2, "{said:?}");
     let show = "run steps#2\nstatus exited\nversion v1\nstarted by relume_cli\ncreated TIME\nstarted TIME\nended TIME\nexit code 0\n\
         parameter GREETING=a=b\ninput 1\noutput 1\n\n\
-        ATTEMPT STATUS STARTED ENDED EXIT RECOVERIES FAILURE\n1 exited TIME TIME 0 0 -";
-    check(&server.cli(&["runs", "show", "steps#2"]), show);
-    let steps = server.cli(&["runs", "steps", "steps#1"]);
-    let without_took = |line: &str| {
-        line.split(' ').filter(|word| !word.parse::<u32>().is_ok_and(|n| n > 2)).collect::<Vec<_>>().join(" ")
-    };
-    let table: Vec<_> = plain(&steps.stdout).lines().map(without_took).collect();
-    assert_eq!(table[0], "SEQ STEP STATUS ATTEMPT TOOK RESULT");
-    assert!(table[2].starts_with("2 step-2 finished 1 ") && table[2].ends_with("ms 2"), "{table:?}");
+        ATTEMPT STATUS STARTED ENDED EXIT RECOVERIES FAILURE\n1 exited TIME TIME 0 0 -\n\n\
+        ATTEMPT TOOK FUEL MEMORY RECEIVED SENT\n1 N ms N N 0 B 0 B";
+    let said = server.cli(&["runs", "show", "steps#2"]);
+    assert_eq!(without_amounts(&plain(&said.stdout)), show, "{said:?}");
+    let steps = without_amounts(&plain(&server.cli(&["runs", "steps", "steps#1"]).stdout));
+    let expected = "SEQ KIND NAME STATUS ATTEMPT TRIES TOOK FUEL MEMORY RECEIVED SENT RESULT\n\
+        1 step step-1 finished 1 1 N ms N N 0 B 0 B 1\n2 step step-2 finished 1 1 N ms N N 0 B 0 B 2";
+    assert_eq!(steps, expected);
     let size = std::fs::metadata(component("steps")).expect("it was built").len();
     let app = format!(
         "app steps\nstatus active\nversion v1\nretries none\n\nVERSION BYTES CREATED SHA256\nv1 {size} TIME DIGEST\n\n\
@@ -171,6 +189,7 @@ async fn with_json_a_command_prints_what_the_api_answers() {
         (&["runs", "logs", "steps#1"], "/v1/apps/steps/runs/1/logs"),
         (&["runs", "steps", "steps#1"], "/v1/apps/steps/runs/1/journal"),
         (&["runs", "explain", "steps#1"], "/v1/apps/steps/runs/1/explain"),
+        (&["events", "list", "steps#1"], "/v1/apps/steps/runs/1/events"),
         (&["schedules", "list"], "/v1/schedules?page=0"),
         (&["secrets", "list"], "/v1/secrets?page=0"),
         (&["tokens", "list"], "/v1/tokens"),
@@ -187,6 +206,8 @@ async fn with_json_a_command_prints_what_the_api_answers() {
     assert_eq!(json(&["deploy", component("steps")])["version"]["version"], "v1");
     assert_eq!(json(&["run", "steps", "--input", "1"])["run"]["status"], "pending");
     assert_eq!(json(&["runs", "cancel", "steps#2"])["run"]["status"], "cancelled");
+    assert_eq!(json(&["runs", "fork", "steps#1", "--from-step", "2"])["run"]["forked_from"]["run"], "steps#1");
+    assert_eq!(json(&["events", "send", "steps#3", "go", "--payload", "[1]"])["event"]["payload"], json!([1]));
     assert!(json(&["tokens", "create", "laptop"])["token"]["token"].is_string());
     let followed = server.cli(&["runs", "logs", "steps#1", "--follow", "--json"]);
     let lines =

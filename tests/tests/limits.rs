@@ -43,6 +43,12 @@ async fn a_number_or_a_year_that_no_database_has_is_out_of_range() {
         check(&server.get("/v1/runs?start_at=%2B010000-01-01T00:00:00Z").await, "start_at");
         let start = async |body: Value| send(&server, Method::POST, "/v1/apps/hello/runs", body).await;
         check(&start(json!({"scheduled_at": "-000001-01-01T00:00:00Z"})).await, "scheduled_at");
+        check(&start(json!({"deadline_at": "-000001-01-01T00:00:00Z"})).await, "deadline_at");
+        assert_eq!(start(json!({"deadline_at": "9999-12-30T00:00:00Z"})).await.status, 201);
+        let again = async |what: &str, body: Value| send(&server, Method::POST, &below(what), body).await;
+        check(&again("/fork", json!({"from_step": 2_147_483_648_u32})).await, "from_step");
+        again("/fork", json!({"from_step": 2_147_483_647})).await.problem(404, "not_found");
+        again("/fork", json!({"from_step": 1, "version": u32::MAX})).await.problem(404, "not_found");
         start(json!({"version": 4_294_967_295_u32})).await.problem(404, "not_found");
         for version in ["+1", "v01", "v+1", "1 "] {
             check(&start(json!({"version": version})).await, "version");

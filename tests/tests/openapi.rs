@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use relume::run::Status;
 use relume_tests::guests::workspace;
 use relume_tests::node::Node;
 use relume_tests::python;
@@ -128,7 +129,14 @@ async fn schemathesis_finds_no_lie_in_the_document() {
         let stored = node.store.find_run(&app, number).await.expect("it was started");
         node.wait_until(&stored, |run| !run.status.is_active()).await;
     }
-    server.start_run(&app, json!({"scheduled_at": "2100-01-01T00:00:00Z"})).await;
+    for number in 4..=5 {
+        let run = server.start_run(&app, json!({"scheduled_at": "2100-01-01T00:00:00Z"})).await;
+        assert_eq!(run["number"], number);
+    }
+    let failed = server.start_run(&app, json!({"input": "no name"})).await;
+    assert_eq!(failed["number"], 6);
+    let stored = node.store.find_run(&app, 6).await.expect("it was started");
+    assert_eq!(node.wait_until(&stored, |run| !run.status.is_active()).await.status, Status::Crashed);
     let mut made = vec![
         ("/v1/apps", json!({"name": "changed"})),
         ("/v1/apps", json!({"name": "doomed"})),

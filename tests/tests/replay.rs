@@ -1,6 +1,6 @@
 //! Finished steps are never executed again: the journal is cut everywhere, and each run goes on from there.
 
-use relume::store::{Assignment, JournalEntry, Run};
+use relume::store::{JournalEntry, Run};
 use relume_tests::node::Node;
 use relume_tests::shop::Shop;
 use serde_json::json;
@@ -15,19 +15,6 @@ async fn start(node: &Node, shop: &Shop) -> Run {
 
 fn calls(shop: &Shop) -> [usize; 5] {
     STEPS.map(|step| shop.calls(step))
-}
-
-/// Writes the first entries of another run's journal into this one, as a worker that then died would have.
-async fn begin_with(node: &Node, run: &Run, entries: &[JournalEntry]) {
-    let session = node.store.open_session("first", 4, std::time::Duration::from_secs(60)).await.expect("a session");
-    let claimed = node.store.claim_runs(&session, 1, &[]).await.expect("a claim");
-    let [Assignment { lease, .. }] = claimed.as_slice() else { panic!("one run waits, and these came: {claimed:?}") };
-    assert_eq!(lease.run_id, run.run_id);
-    for entry in entries {
-        let written = node.store.append_journal(&[(*lease, entry.clone())]).await.expect("it is written");
-        assert_eq!(written, [true]);
-    }
-    node.store.close_session(&session).await.expect("the run is given back");
 }
 
 async fn cut_everywhere(node: Node) {
@@ -45,14 +32,14 @@ async fn cut_everywhere(node: Node) {
     for k in 0..=STEPS.len() {
         let shop = Shop::start();
         let run = start(&node, &shop).await;
-        begin_with(&node, &run, &whole.journal[..k]).await;
+        node.begin_with(&run, &whole.journal[..k]).await;
         let worker = node.worker();
         let cut = node.finished(&run).await;
         worker.drain().await;
         assert_eq!(cut.output, whole.output, "from the first {k} entries");
         let executed = std::array::from_fn(|step| usize::from(step >= k));
         assert_eq!(calls(&shop), executed, "from the first {k} entries");
-        let results = |journal: &[JournalEntry]| journal.iter().map(|e| (e.seq, e.outcome.clone())).collect::<Vec<_>>();
+        let results = |journal: &[JournalEntry]| journal.iter().map(|e| (e.seq, e.state.clone())).collect::<Vec<_>>();
         assert_eq!(results(&cut.journal), results(&whole.journal), "from the first {k} entries");
         assert_eq!((cut.attempts.len(), cut.attempts[0].recoveries), (1, 1), "resuming is the same attempt");
     }
@@ -97,7 +84,7 @@ async fn a_handled_failure_is_met_again_in_a_replay() {
     worker.drain().await;
 
     let run = node.start("handled-failure", json!(null), &[]).await;
-    begin_with(&node, &run, &first.journal[..1]).await;
+    node.begin_with(&run, &first.journal[..1]).await;
     let _worker = node.worker();
     assert_eq!(node.finished(&run).await.output, first.output);
 }
@@ -112,7 +99,7 @@ async fn a_program_that_asks_for_another_step_has_diverged() {
     worker.drain().await;
 
     let run = node.start(&app, json!(null), &[("STEP", "ship")]).await;
-    begin_with(&node, &run, &first.journal).await;
+    node.begin_with(&run, &first.journal).await;
     let _worker = node.worker();
     let finished = node.finished(&run).await;
     assert_eq!(finished.verdict(), "crashed divergence");

@@ -22,8 +22,10 @@ const MAX_LINES: usize = 500;
 const SOURCES: [&str; 4] = ["runtime/src", "guest-sdk", "examples", "tests"];
 
 /// What users were promised, by the ids of the list of requirements, as far as it is built.
-const PROMISES: [&str; 15] =
-    ["R1", "R2", "R3", "R4", "R5", "R6", "R7", "R8", "R9", "R10", "R11", "R12", "R13", "R44", "R45"];
+const PROMISES: [&str; 31] = [
+    "R1", "R2", "R3", "R4", "R5", "R6", "R7", "R8", "R9", "R10", "R11", "R12", "R13", "R20", "R21", "R22", "R23",
+    "R24", "R25", "R26", "R27", "R28", "R29", "R30", "R31", "R40", "R41", "R42", "R43", "R44", "R45",
+];
 
 #[test]
 fn each_module_uses_only_those_above_it() {

@@ -38,17 +38,19 @@ macro_rules! transcripts {
 }
 
 transcripts! {
+    again: "R31, R54"
     apps: "R3, R5, R8, R54"
     cancel: "R12, R54"
     completions: "R54"
     deploy: "R52, R54"
     errors: "R54, V16"
+    events: "R24, R42, R54"
     explain: "R1, R8, R54"
     help: "R54"
     json: "R54"
     logs: "R11, R54"
     retries: "R3, R5, R8, R10, R54"
-    run: "R44, R54"
+    run: "R28, R44, R54"
     schedules: "R45, R54"
     secrets: "V12, R54"
     serve: "R53, R54"
@@ -130,8 +132,59 @@ fn printed(shell: &mut Shell, typed: &str) -> Vec<String> {
     lines
 }
 
-/// A line with `…` for the words that differ each time: moments, digests, ids and tokens.
+/// A line with `…` for what differs each time: moments, digests, ids, tokens, and what was used up.
 fn blanked(line: &str) -> String {
+    without_amounts(&without_words(line))
+}
+
+/// What is told of how long something took and how much it needed, in JSON and in tables.
+const AMOUNTS: [&str; 4] = ["\"took_ms\":", "\"fuel_used\":", "\"peak_memory_bytes\":", "\"size_bytes\":"];
+const UNITS: [&str; 5] = ["ms", "k", "M", "KiB", "MiB"];
+const COLUMNS: [&str; 3] = ["TOOK", "FUEL", "MEMORY"];
+
+/// A line with `…` for amounts, and for the room that a table has behind them.
+fn without_amounts(line: &str) -> String {
+    let mut line = line.to_owned();
+    for key in AMOUNTS {
+        let parts: Vec<_> = line.split(key).map(str::to_owned).collect();
+        let is_digit = |c: char| c.is_ascii_digit();
+        let (first, rest) = parts.split_first().expect("there is always one");
+        line = rest.iter().fold(first.clone(), |line, part| line + key + "…" + part.trim_start_matches(is_digit));
+    }
+    // What is counted down stands at the end.
+    if let Some((before, _)) =
+        line.split_once(", in ").filter(|(_, left)| left.starts_with(|c: char| c.is_ascii_digit()))
+    {
+        line = format!("{before}, in …");
+    }
+    let words: Vec<_> = line.split(' ').collect();
+    let (mut blanked, mut at) = (String::new(), 0);
+    while let Some(word) = words.get(at) {
+        let spaces = |at: usize| words.iter().skip(at).take_while(|word| word.is_empty()).count();
+        let is_amount = word.parse::<f64>().is_ok() && words.get(at + 1).is_some_and(|unit| UNITS.contains(unit));
+        let is_heading = line.contains("TOOK ") && COLUMNS.contains(word);
+        // Where there is no amount, it is as wide as those of other rows.
+        let is_none = *word == "-" && words.get(at + 1 + spaces(at + 1)) == Some(&"-");
+        at += if is_amount { 2 } else { 1 };
+        if !is_amount && !is_none {
+            blanked.push_str(word);
+        }
+        if is_amount || is_heading || is_none {
+            blanked.push('…');
+            at += spaces(at);
+        } else {
+            blanked.push(' ');
+        }
+    }
+    let mut blanked = blanked.trim_end().to_owned();
+    while blanked.contains("……") {
+        blanked = blanked.replace("……", "…");
+    }
+    blanked
+}
+
+/// A line with `…` for words that differ each time.
+fn without_words(line: &str) -> String {
     let is_hex = |word: &str| word.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
     let blank = |word: &str| {
         let is_time = word.len() == 24 && word.ends_with('Z') && word.contains('T');

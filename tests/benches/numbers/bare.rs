@@ -13,7 +13,7 @@ use wasmtime_wasi::p2::pipe::{MemoryInputPipe, MemoryOutputPipe};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
-use self::bindings::relume::durable::journal::{BeginOutcome, Failure, StepError};
+use self::bindings::relume::durable::journal::{BeginOutcome, FailOutcome, Failure, Recorded, StepOptions};
 use self::bindings::relume::durable::{context, journal};
 
 mod bindings {
@@ -103,20 +103,20 @@ impl Bare {
 }
 
 impl journal::Host for Guest {
-    fn begin(&mut self, _name: String) -> BeginOutcome {
+    fn begin(&mut self, _name: String, _options: StepOptions) -> BeginOutcome {
         match self.recorded.next() {
-            Some(output) => BeginOutcome::Replayed(output),
+            Some(output) => BeginOutcome::Replayed(Recorded { output, seeds: 0 }),
             None => BeginOutcome::Live(self.table.push(OpenStep).expect("there is room")),
         }
     }
 }
 
 impl journal::HostStep for Guest {
-    fn finish(&mut self, this: Resource<OpenStep>, _output: Vec<u8>) {
+    fn finish(&mut self, this: Resource<OpenStep>, _output: Vec<u8>, _seeds: u32) {
         self.table.delete(this).expect("it is open");
     }
 
-    fn fail(&mut self, _this: Resource<OpenStep>, error: Failure) -> StepError {
+    fn fail(&mut self, _this: Resource<OpenStep>, error: Failure) -> FailOutcome {
         panic!("a step failed: {}", error.message)
     }
 
@@ -145,6 +145,10 @@ impl context::Host for Guest {
 
     fn parameters(&mut self) -> Vec<(String, String)> {
         vec![]
+    }
+
+    fn idempotency_key(&mut self) -> String {
+        "key".to_owned()
     }
 
     fn set_output(&mut self, output: Vec<u8>) {

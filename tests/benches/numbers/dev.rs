@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use relume_tests::guests::{cargo, workspace};
@@ -20,29 +21,32 @@ pub fn figures() -> Vec<Figure> {
     let (mut starts, mut versions) = (vec![], vec![]);
     for _ in 0..STARTS {
         let began = Instant::now();
-        let status = Command::new(&program).arg("--version").stdout(Stdio::null()).status().expect("it starts");
+        let status = Command::new(program).arg("--version").stdout(Stdio::null()).status().expect("it starts");
         assert!(status.success());
         versions.push(began.elapsed());
-        starts.push(Dev::start(&program).ready_after);
+        starts.push(Dev::start(program).ready_after);
     }
-    let size_bytes = std::fs::metadata(&program).expect("it was built").len();
+    let size_bytes = std::fs::metadata(program).expect("it was built").len();
     let start = ("`relume --version`", median(versions));
     vec![
         Figure::time("first start of `relume dev` to ready", median(starts), start, "< 1 s"),
-        Figure::alone("memory of `relume dev`, idle", idle_memory(&program), "< 60 MB"),
+        Figure::alone("memory of `relume dev`, idle", idle_memory(program), "< 60 MB"),
         Figure::alone("size of the program", megabytes(size_bytes), "< 45 MB"),
     ]
 }
 
-/// Builds the program as it is shipped.
-fn build() -> PathBuf {
-    let mut cargo = cargo();
-    // Together with this package, so that the two share one build of their dependencies.
-    cargo.args(["build", "--quiet", "--release"]);
-    cargo.args(["--package", "relume", "--package", "relume-tests", "--bin", "relume"]);
-    assert!(cargo.status().expect("cargo starts").success(), "relume cannot be built");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
-    target.join("release/relume")
+/// The program as it is shipped, built once.
+pub fn build() -> &'static Path {
+    static BUILT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let mut cargo = cargo();
+        // Together with this package, so that the two share one build of their dependencies.
+        cargo.args(["build", "--quiet", "--release"]);
+        cargo.args(["--package", "relume", "--package", "relume-tests", "--bin", "relume"]);
+        assert!(cargo.status().expect("cargo starts").success(), "relume cannot be built");
+        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
+        target.join("release/relume")
+    });
+    &BUILT
 }
 
 struct Dev {
@@ -81,13 +85,21 @@ impl Drop for Dev {
 fn idle_memory(program: &Path) -> String {
     let dev = Dev::start(program);
     std::thread::sleep(SETTLED_AFTER);
-    let status = std::fs::read_to_string(format!("/proc/{}/status", dev.process.id())).expect("it runs");
-    let kilobytes = |name: &str| -> u64 {
-        let line = status.lines().find(|line| line.starts_with(name)).expect("Linux says so");
-        line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
-    };
-    let (all, own) = (kilobytes("VmRSS:") * 1024, kilobytes("RssAnon:") * 1024);
+    let all = memory_bytes(dev.process.id(), "VmRSS:");
+    let own = own_memory_bytes(dev.process.id());
     format!("{}, {} without the program's file", megabytes(all), megabytes(own))
+}
+
+/// Resident memory of a process without the pages of files.
+pub fn own_memory_bytes(process: u32) -> u64 {
+    memory_bytes(process, "RssAnon:")
+}
+
+fn memory_bytes(process: u32, name: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
+    let line = status.lines().find(|line| line.starts_with(name)).expect("Linux says so");
+    let kilobytes: u64 = line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number");
+    kilobytes * 1024
 }
 
 fn megabytes(bytes: u64) -> String {

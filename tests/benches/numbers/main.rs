@@ -1,11 +1,12 @@
 //! The numbers of the README: `cargo bench -p relume-tests --bench numbers`. Words after `--` choose among them:
-//! `guests`, `dev`, `sqlite`, `postgres`.
+//! `guests`, `dev`, `sqlite`, `postgres`, `waits`.
 
 mod bare;
 mod databases;
 mod dev;
 mod guests;
 mod table;
+mod waits;
 
 use relume_tests::node::Node;
 
@@ -27,6 +28,9 @@ async fn main() {
     }
     if is_chosen("postgres") {
         figures.extend(databases::figures("Postgres", Node::postgres().await).await);
+    }
+    if is_chosen("waits") {
+        figures.extend(waits::figures("Postgres", Node::postgres().await).await);
     }
     table::print(&figures);
 }
