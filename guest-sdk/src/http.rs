@@ -1,7 +1,8 @@
 //! HTTP requests that block until the whole answer is there. They are sent inside steps; outside of one they are
 //! refused, or sent again each time the run is resumed if the app's `relume.toml` says `loose_io = true`.
 //!
-//! The app may reach only the hosts in `allowed_hosts` of its `relume.toml`.
+//! The app may reach only the hosts in `allowed_hosts` of its `relume.toml`, and those only as far as the operator's
+//! policy lets: the run's log says which line would allow what was refused.
 //!
 //! ```no_run
 //! # use relume::{Result, http, step};

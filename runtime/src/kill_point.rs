@@ -18,6 +18,25 @@ pub const POINTS: [&str; 11] = [
     "before_renew",
 ];
 
+/// Where `RELUME_PANIC_AT` may ask for a panic, each time: in a call of a guest to the host, beside it in the attempt's
+/// task, and in the answer to a request.
+pub const PANICS: [&str; 3] = ["host_call", "attempt", "request"];
+
+/// Panics here, if a test has asked for it.
+#[cfg(debug_assertions)]
+pub fn panic_if_asked(name: &'static str) {
+    use std::sync::LazyLock;
+
+    static ASKED: LazyLock<Option<String>> = LazyLock::new(|| std::env::var("RELUME_PANIC_AT").ok());
+
+    debug_assert!(PANICS.contains(&name));
+    assert!(ASKED.as_deref() != Some(name), "a test asked for a panic at `{name}`");
+}
+
+/// Panics here, if a test has asked for it.
+#[cfg(not(debug_assertions))]
+pub fn panic_if_asked(_name: &'static str) {}
+
 /// The process has come to the point `name`.
 #[cfg(debug_assertions)]
 pub fn reach(name: &'static str) {

@@ -1,13 +1,22 @@
 //! What may an app use, and how long? The shape of `relume.toml`, the file beside an app that
 //! `deploy`, `exec` and the upload read. Pure: whoever has the text parses it here.
 
+mod limits;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::limits::{Asked, Limit, LimitInForce, LimitSource, Limits, SomeLimits, Spec};
+use crate::hosts::{HostRule, check_lines};
+use crate::numbers::{Number, fixed};
 use crate::retry::{self, RetryPolicy};
+
+/// Source: V13.
+const MAX_APP_NAME_CHARS: usize = 63;
+const MAX_SECRET_NAME_CHARS: usize = 128;
 
 /// `relume.toml`: an app's name, where its component is, and what it may use.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -19,15 +28,16 @@ pub struct Manifest {
     pub component: Option<String>,
     /// When a failed run is tried again. Without it, never.
     pub retry: Option<RetrySection>,
-    /// Limits of one attempt.
+    /// Limits of one attempt, where they are not the defaults.
     #[serde(default)]
-    pub limits: Limits,
+    pub limits: SomeLimits,
     /// Environment variables of the program.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
-    /// Where the app may send HTTP requests: `host`, `host:port`, `*.host` (https), or the same
-    /// after `http://`. A port of `*` is any port. Nothing is allowed that is not listed,
-    /// loopback included.
+    /// Where the app may send HTTP requests: lines of `[METHODS ]PATTERN`, e.g. `api.example.com`,
+    /// `GET,HEAD https://*.example.com:8443`, `http://127.0.0.1:*`. A pattern is `host`, or `*.host` for the names
+    /// below it, over https unless `http://` stands before it, on the usual port unless `:port` or `:*` (any) follows.
+    /// Nothing is allowed that is not listed, and no more than the operator's policy allows. Source: V11.
     #[serde(default)]
     pub allowed_hosts: Vec<String>,
     /// Names of secrets that the app gets, each as the environment variable of its name.
@@ -56,8 +66,8 @@ pub enum OnWorkerLoss {
 /// so that a change makes a new version.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Settings {
-    /// Limits of one attempt.
-    pub limits: Limits,
+    /// Limits of one attempt, where they are not the defaults.
+    pub limits: SomeLimits,
     /// Environment variables of the program.
     pub env: BTreeMap<String, String>,
     /// Where the app may send HTTP requests, as in [`Manifest::allowed_hosts`].
@@ -71,51 +81,6 @@ pub struct Settings {
     /// As in [`Manifest::loose_io`].
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub loose_io: bool,
-}
-
-/// Limits of one attempt.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Limits {
-    /// Fuel: about one unit for each WebAssembly instruction.
-    pub fuel: u64,
-    /// Memory and tables together, in MiB: 1 to 4096.
-    #[schemars(range(min = 1, max = 4096))]
-    pub memory_mib: u32,
-    /// Running time in seconds, waiting included unless the run is parked: 1 to 86400.
-    #[schemars(range(min = 1, max = 86400))]
-    pub running_time_seconds: u32,
-    /// How often the steps of a run may be executed, over all its attempts: 1 to 100000.
-    #[schemars(range(min = 1, max = 100000))]
-    pub step_attempts: u32,
-}
-
-impl Default for Limits {
-    /// 256 MiB and 15 minutes are SECURITY's numbers (V1, V2). The fuel is what a core burns in
-    /// about a quarter of an hour, so that a busy loop meets it or the running time, whichever
-    /// the machine reaches first. 1,000 step attempts are R27's.
-    fn default() -> Limits {
-        Limits { fuel: 1_000_000_000_000, memory_mib: 256, running_time_seconds: 900, step_attempts: 1000 }
-    }
-}
-
-impl Limits {
-    /// The limit of memory in bytes.
-    pub fn memory_bytes(&self) -> usize {
-        self.memory_mib as usize * 1024 * 1024
-    }
-
-    fn check(&self) -> Result<(), InvalidField> {
-        in_range("limits.fuel", self.fuel, 1, u64::MAX)?;
-        in_range("limits.memory_mib", self.memory_mib.into(), 1, 4096)?;
-        in_range("limits.running_time_seconds", self.running_time_seconds.into(), 1, 86_400)?;
-        in_range("limits.step_attempts", self.step_attempts.into(), 1, 100_000)
-    }
-
-    /// The limit of running time.
-    pub fn running_time(&self) -> Duration {
-        Duration::from_secs(self.running_time_seconds.into())
-    }
 }
 
 /// When a failed run is tried again, as people write it. Tower's names. Source: R3.
@@ -192,6 +157,7 @@ impl Manifest {
             check_app_name("name", name)?;
         }
         manifest.limits.check()?;
+        check_hosts("allowed_hosts", &manifest.allowed_hosts)?;
         for (key, value) in &manifest.env {
             let wrong = |message: &str| Err(InvalidField::new(format!("env.{key}"), message).into());
             if key.is_empty() || key.contains(['=', '\0']) {
@@ -228,10 +194,18 @@ impl Manifest {
     }
 }
 
+/// The numbers of names.
+pub fn numbers() -> Vec<Number> {
+    vec![
+        fixed("V13", "the name of an app", format!("{MAX_APP_NAME_CHARS} characters")),
+        fixed("V12", "the name of a secret", format!("{MAX_SECRET_NAME_CHARS} characters")),
+    ]
+}
+
 /// Refuses a name that is not 1 to 63 lower-case letters, digits and inner hyphens. Source: V13.
 pub fn check_app_name(field: &str, name: &str) -> Result<(), InvalidField> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let fits = (1..=63).contains(&name.len()) && name.chars().all(allowed);
+    let fits = (1..=MAX_APP_NAME_CHARS).contains(&name.len()) && name.chars().all(allowed);
     if fits && !name.starts_with('-') && !name.ends_with('-') {
         return Ok(());
     }
@@ -239,11 +213,24 @@ pub fn check_app_name(field: &str, name: &str) -> Result<(), InvalidField> {
     Err(InvalidField::new(field, message))
 }
 
+/// Refuses lines that allow nothing, or everything: an app names its hosts. Source: V11.
+fn check_hosts(field: &str, lines: &[String]) -> Result<(), InvalidField> {
+    check_lines(lines).map_err(|why| InvalidField::new(field, why))?;
+    let for_every_host = |line: &&String| HostRule::parse(line).is_ok_and(|rule| rule.is_for_every_host());
+    match lines.iter().find(for_every_host) {
+        None => Ok(()),
+        Some(line) => {
+            let why = "stands for every host, which only an operator's policy may: name the hosts, e.g. *.example.com";
+            Err(InvalidField::new(field, format!("`{line}` {why}")))
+        }
+    }
+}
+
 /// Refuses what cannot be the name of a secret, which becomes a variable of the environment: 1 to
 /// 128 letters, digits and underscores that do not begin with a digit.
 pub fn check_secret_name(field: &str, name: &str) -> Result<(), InvalidField> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let fits = (1..=128).contains(&name.len()) && name.chars().all(allowed);
+    let fits = (1..=MAX_SECRET_NAME_CHARS).contains(&name.len()) && name.chars().all(allowed);
     if fits && !name.starts_with(|c: char| c.is_ascii_digit()) {
         return Ok(());
     }
@@ -299,6 +286,14 @@ mod tests {
         }
         check_secret_name("secrets", "API_KEY_2").expect("a good name");
         assert!(refused("secrets = [\"A-B\"]").starts_with("secrets: `A-B`"));
+    }
+
+    #[test] // V11
+    fn a_line_of_hosts_that_would_allow_nothing_or_everything_is_refused() {
+        for (line, why) in [("ftp://a.example", "`https://`"), ("*", "operator"), ("GET https://*:*", "operator")] {
+            let message = refused(&format!("allowed_hosts = [\"b.example\", \"{line}\"]"));
+            assert!(message.starts_with(&format!("allowed_hosts: `{line}` ")) && message.contains(why), "{message}");
+        }
     }
 
     #[test] // V13

@@ -14,11 +14,18 @@ use aws_lc_rs::signature::KeyPair as _;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
+use crate::numbers::{Number, bytes, fixed};
+
 const KEY_BYTES: usize = 32;
 /// What the key pair is sealed for; no secret can have this name.
 const KEY_PAIR: &str = "key pair";
 /// Larger texts are no secrets, and their environment would not fit a program.
 pub const MAX_SECRET_BYTES: usize = 32 * 1024;
+
+/// The numbers of secrets.
+pub fn numbers() -> Vec<Number> {
+    vec![fixed("V12", "a secret", bytes(MAX_SECRET_BYTES))]
+}
 
 /// What cannot be opened, or made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

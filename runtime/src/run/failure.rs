@@ -1,9 +1,11 @@
 //! Why does an attempt fail, and whose fault is it?
 
+use serde::{Deserialize, Serialize};
+
 use super::Verdict;
 
 /// Why an attempt failed, one word of DESIGN's table of verdicts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum FailureKind {
     /// The program exited with a code other than 0.
     Exit,
@@ -105,7 +107,7 @@ impl FailureKind {
 }
 
 /// What is kept of a failed attempt beside its status. Source: R2.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// Why.
     pub kind: FailureKind,

@@ -6,12 +6,14 @@ mod failure;
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 pub use self::failure::{Failure, FailureKind};
 use crate::retry::RetryPolicy;
 
 /// Where a run stands. The first five are active: something may still happen to the run.
 /// Source: R1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Status {
     /// Waits for its start time.
     Scheduled,
@@ -170,7 +172,7 @@ impl EndedBecause {
 }
 
 /// How an attempt ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// With exit code 0; `output` is what the program set, if it did.
     Exited { output: Option<Vec<u8>> },
