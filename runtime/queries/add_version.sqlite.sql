@@ -1,14 +1,15 @@
--- Makes component $3 with digest $2 and settings $4 the active version of app $1, and $5, $6, $7
+-- Makes component $3 with digest $2, settings $4 and imports $8 the active version of app $1, and $5, $6, $7
 -- (retries, delay, backoff), unless null, its policy. The same digest and settings as the active
--- version add nothing. Returns the version; no row if there is no such app.
+-- version add nothing. Unless $9 is null, only if that is the active version, or 0 and there is none. Returns the
+-- version; no row if there is no such app or another one is active.
 insert into artifacts (digest, component, created_at)
-select $2, $3, now_ms() from apps where name = $1
+select $2, $3, now_ms() from apps where name = $1 and ($9 is null or coalesce(active_version, 0) = $9)
 on conflict do nothing;
 
-insert into versions (app, version, digest, size_bytes, settings, created_at)
-select a.name, a.last_version + 1, $2, length($3), $4, now_ms()
+insert into versions (app, version, digest, size_bytes, settings, imports, created_at)
+select a.name, a.last_version + 1, $2, length($3), $4, $8, now_ms()
 from apps a
-where a.name = $1 and not exists (
+where a.name = $1 and ($9 is null or coalesce(a.active_version, 0) = $9) and not exists (
     select 1 from versions v
     where v.app = a.name and v.version = a.active_version and v.digest = $2 and v.settings = $4);
 
@@ -21,8 +22,9 @@ set last_version = (select max(version) from versions where app = $1),
     exponential = coalesce($7, exponential),
     revision = revision + 1,
     updated_at = now_ms()
-where name = $1;
+where name = $1 and ($9 is null or coalesce(active_version, 0) = $9);
 
-select v.app, v.version, v.digest, v.size_bytes, v.settings, v.created_at
+-- `changes()` is of the update above: 0 if another version was active.
+select v.app, v.version, v.digest, v.size_bytes, v.settings, v.imports, v.created_at
 from versions v join apps a on v.app = a.name and v.version = a.active_version
-where a.name = $1
+where a.name = $1 and changes() > 0

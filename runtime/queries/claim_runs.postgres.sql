@@ -47,12 +47,13 @@ with due as materialized (
         started_at = coalesce(attempts.started_at, excluded.started_at)
     returning run_id, recoveries, coalesce(fuel_used, 0) as fuel_used
 )
-select c.run_id, c.fence, c.app, c.number, c.version, c.digest, c.settings, c.max_retries, c.retry_delay_ms,
-    c.exponential, c.running_timeout_s, c.is_cold as is_starting, c.num_attempts, o.recoveries,
+select c.run_id, c.fence, c.app, c.number, c.version, c.digest, c.settings, c.app_limits, c.limits, c.max_retries,
+    c.retry_delay_ms, c.exponential, c.running_timeout_s, c.is_cold as is_starting, c.num_attempts, o.recoveries,
     c.was_interrupted as is_recovery, c.losses, coalesce(c.origin_run_id, c.run_id) as origin_run_id,
     coalesce(c.origin_at, c.created_at) as origin_at, c.now, c.deadline_at - c.now as until_deadline_ms,
     o.fuel_used, c.signals, io.input, io.parameters,
-    (select coalesce(max(l.line_num), 0) from logs l where l.run_id = c.run_id) as last_line_num
+    (select coalesce(max(l.line_num), 0) from logs l where l.run_id = c.run_id) as last_line_num,
+    (select coalesce(max(k.call_num), 0) from calls k where k.run_id = c.run_id) as last_call_num
 from claimed c
 join opened o on o.run_id = c.run_id
 join run_io io on io.run_id = c.run_id

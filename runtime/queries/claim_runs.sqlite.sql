@@ -45,12 +45,13 @@ set recoveries = recoveries + (select d.was_interrupted from due d where d.run_i
     status = excluded.status, starting_at = coalesce(starting_at, excluded.starting_at),
     started_at = coalesce(started_at, excluded.started_at);
 
-select r.run_id, r.fence, r.app, r.number, r.version, v.digest, v.settings, r.max_retries, r.retry_delay_ms,
-    r.exponential, r.running_timeout_s, d.is_cold as is_starting, r.num_attempts, a.recoveries,
+select r.run_id, r.fence, r.app, r.number, r.version, v.digest, v.settings, r.app_limits, r.limits, r.max_retries,
+    r.retry_delay_ms, r.exponential, r.running_timeout_s, d.is_cold as is_starting, r.num_attempts, a.recoveries,
     d.was_interrupted as is_recovery, r.losses, coalesce(r.origin_run_id, r.run_id) as origin_run_id,
     coalesce(r.origin_at, r.created_at) as origin_at, d.now, r.deadline_at - d.now as until_deadline_ms,
     coalesce(a.fuel_used, 0) as fuel_used, r.signals, io.input, io.parameters,
-    (select coalesce(max(l.line_num), 0) from logs l where l.run_id = r.run_id) as last_line_num
+    (select coalesce(max(l.line_num), 0) from logs l where l.run_id = r.run_id) as last_line_num,
+    (select coalesce(max(k.call_num), 0) from calls k where k.run_id = r.run_id) as last_call_num
 from due d
 join runs r on r.run_id = d.run_id
 join attempts a on a.run_id = r.run_id and a.seq = r.num_attempts

@@ -21,9 +21,10 @@ with target as materialized (
     returning a.*, now_ms() as now
 ), run as (
     insert into runs (run_id, app, number, version, status, num_attempts, max_retries, retry_delay_ms, exponential,
-        available_at, created_at, scheduled_at, pending_until, running_timeout_s, schedule_id)
+        available_at, created_at, scheduled_at, pending_until, running_timeout_s, schedule_id,
+        app_limits)
     select $1, name, last_run_number, active_version, 'pending', 1, max_retries, retry_delay_ms, exponential, now, now, $3,
-        now + pending_timeout_s * 1000::bigint, running_timeout_s, $2
+        now + pending_timeout_s * 1000::bigint, running_timeout_s, $2, limits
     from numbered
     returning run_id
 ), io as (

@@ -2,9 +2,10 @@
 -- the one who starts it. Returns whether a run was started, which it is not if the app is disabled or has no version, or
 -- if overlaps are skipped and a run of the schedule is active. No row if another server was first.
 insert into runs (run_id, app, number, version, status, num_attempts, max_retries, retry_delay_ms, exponential,
-    available_at, created_at, scheduled_at, pending_until, running_timeout_s, schedule_id)
+    available_at, created_at, scheduled_at, pending_until, running_timeout_s, schedule_id,
+    app_limits)
 select $1, a.name, a.last_run_number + 1, a.active_version, 'pending', 1, a.max_retries, a.retry_delay_ms, a.exponential,
-    n.now, n.now, $3, n.now + a.pending_timeout_s * 1000, a.running_timeout_s, s.schedule_id
+    n.now, n.now, $3, n.now + a.pending_timeout_s * 1000, a.running_timeout_s, s.schedule_id, a.limits
 from schedules s join apps a on a.name = s.app join (select now_ms() as now) n
 where s.schedule_id = $2 and s.next_tick_at = $3 and not s.is_paused and not a.disabled and a.active_version is not null
     and not (s.skips_overlap and exists (

@@ -1,4 +1,4 @@
--- Starts run $1 with the input, parameters, policy and running time of run number $3 of app $2, on version $5 or that
+-- Starts run $1 with the input, parameters, policy, running time and limits of run number $3 of app $2, on version $5 or that
 -- run's, with the entries of its journal below $4. Returns the new run's number; no row if there is no such run or
 -- version, the app is disabled, or one of those entries is missing or not final.
 -- The app's row is locked until the commit, which is what makes the numbers gapless.
@@ -17,10 +17,10 @@ with target as materialized (
 ), run as (
     insert into runs (run_id, app, number, version, status, num_attempts, max_retries, retry_delay_ms, exponential,
         available_at, created_at, pending_until, running_timeout_s, forked_from_run_id, forked_from_seq, origin_run_id,
-        origin_at, used_loose_io)
+        origin_at, used_loose_io, app_limits, limits)
     select $1, app, last_run_number, new_version, 'pending', 1, max_retries, retry_delay_ms, exponential, now, now,
         now + pending_timeout_s * 1000::bigint, running_timeout_s, run_id, $4,
-        coalesce(origin_run_id, run_id), coalesce(origin_at, created_at), used_loose_io
+        coalesce(origin_run_id, run_id), coalesce(origin_at, created_at), used_loose_io, app_limits, limits
     from target, numbered
     returning number
 ), io as (

@@ -1,12 +1,13 @@
--- Starts run $1 with the input, parameters, policy and running time of run number $3 of app $2, on version $5 or that
+-- Starts run $1 with the input, parameters, policy, running time and limits of run number $3 of app $2, on version $5 or that
 -- run's, with the entries of its journal below $4. Returns the new run's number; no row if there is no such run or
 -- version, the app is disabled, or one of those entries is missing or not final.
 insert into runs (run_id, app, number, version, status, num_attempts, max_retries, retry_delay_ms, exponential,
     available_at, created_at, pending_until, running_timeout_s, forked_from_run_id, forked_from_seq, origin_run_id,
-    origin_at, used_loose_io)
+    origin_at, used_loose_io, app_limits, limits)
 select $1, s.app, a.last_run_number + 1, v.version, 'pending', 1, s.max_retries, s.retry_delay_ms, s.exponential, n.now,
     n.now, n.now + a.pending_timeout_s * 1000, s.running_timeout_s, s.run_id, $4,
-    coalesce(s.origin_run_id, s.run_id), coalesce(s.origin_at, s.created_at), s.used_loose_io
+    coalesce(s.origin_run_id, s.run_id), coalesce(s.origin_at, s.created_at), s.used_loose_io,
+    s.app_limits, s.limits
 from apps a
 join runs s on s.app = a.name and s.number = $3
 join versions v on v.app = a.name and v.version = coalesce($5, s.version)

@@ -2,16 +2,18 @@
 -- the policy $6, $7, $8 (retries, delay, backoff) or the app's where null, with the timeouts $9 (pending) and $10
 -- (running) in seconds or the app's, at the moment $11 or now, asked for by $12. With key $13, of a request of hash
 -- $14, it starts only if no run was started with that key. Its deadline is $15. As a child of run $16, held under fence
--- $17, it starts only if that run was not taken away, and has its deadline if that is earlier. Returns the run; no row
+-- $17, it starts only if that run was not taken away, and has its deadline if that is earlier. It has the limits
+-- $18 and the app's. Returns the run; no row
 -- if the key was used, if the app or the version does not exist, if the app is disabled, or if the parent was taken
 -- away.
 insert into runs (run_id, app, number, version, status, num_attempts, max_retries, retry_delay_ms, exponential,
-    available_at, created_at, scheduled_at, pending_until, running_timeout_s, initiator, deadline_at, parent_run_id)
+    available_at, created_at, scheduled_at, pending_until, running_timeout_s, initiator, deadline_at, parent_run_id,
+    app_limits, limits)
 select $1, a.name, a.last_run_number + 1, v.version, iif(coalesce($11, 0) > n.now, 'scheduled', 'pending'), 1,
     coalesce($6, a.max_retries), coalesce($7, a.retry_delay_ms), coalesce($8, a.exponential),
     max(coalesce($11, 0), n.now), n.now, $11,
     max(coalesce($11, 0), n.now) + coalesce($9, a.pending_timeout_s) * 1000, coalesce($10, a.running_timeout_s), $12,
-    min(coalesce($15, p.deadline_at), coalesce(p.deadline_at, $15)), $16
+    min(coalesce($15, p.deadline_at), coalesce(p.deadline_at, $15)), $16, a.limits, $18
 from apps a
 join versions v on v.app = a.name and v.version = coalesce($3, a.active_version)
 join (select now_ms() as now) n

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::StoreError;
+use crate::telemetry::STORE_ERRORS;
 
 /// SQLSTATEs that say the server cannot serve us at the moment. Classes by their first two
 /// characters: 08 is a lost connection, 53 a lack of connections, memory or space.
@@ -17,12 +18,19 @@ const UNAVAILABLE_CODES: [&str; 8] = ["57P01", "57P02", "57P03", "57014", "25006
 /// their low byte.
 const SQLITE_BUSY: i32 = 5;
 
+impl StoreError {
+    /// What another process says of a database that it cannot reach.
+    pub fn unavailable(cause: String) -> StoreError {
+        StoreError::Unavailable(sqlx::Error::Io(std::io::Error::other(cause)))
+    }
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> StoreError {
-        match is_unavailable(&error) {
-            true => StoreError::Unavailable(error),
-            false => StoreError::Fault(error.into()),
-        }
+        let is_unavailable = is_unavailable(&error);
+        let kind = if is_unavailable { "unavailable" } else { "fault" };
+        metrics::counter!(STORE_ERRORS, "kind" => kind).increment(1);
+        if is_unavailable { StoreError::Unavailable(error) } else { StoreError::Fault(error.into()) }
     }
 }
 

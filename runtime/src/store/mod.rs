@@ -8,6 +8,7 @@
 
 mod errors;
 mod model;
+pub mod moments;
 mod params;
 mod postgres;
 mod rows;
@@ -20,6 +21,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use uuid::Uuid;
+
+use crate::numbers::{Number, bytes, fixed, time};
 
 pub use self::model::*;
 pub use self::postgres::Postgres;
@@ -51,6 +54,10 @@ pub enum StoreError {
     #[error("the database failed: {0}")]
     Fault(#[source] anyhow::Error),
 }
+
+/// After so many bytes an answer of a list ends, whatever its limit: no more than this and one entry is in memory.
+/// Source: V22.
+pub const PAGE_BYTES: u64 = 8 << 20;
 
 /// Short for this module.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
@@ -127,8 +134,9 @@ pub trait Runs: Send + Sync {
     /// parked until an event of that name. An event with a key that was used for the run before is not
     /// sent again; the first one is returned. [`StoreError::Conflict`] if the run is final.
     async fn send_event(&self, app: &str, number: i64, event: NewEvent) -> Result<Event>;
-    /// What a run was told, the first first.
-    async fn list_events(&self, run_id: Uuid, limit: u32) -> Result<Vec<Event>>;
+    /// What a run was told, the first first, after the event `after` unless `None`: up to `limit` events and about
+    /// [`PAGE_BYTES`] of payloads.
+    async fn list_events(&self, run_id: Uuid, after: Option<Uuid>, limit: u32) -> Result<Vec<Event>>;
     /// Opens another attempt of a run that crashed or errored, at once, on `version` if given: `retrying` when this
     /// returns. If the last entry of its journal is a failure, that is reopened: a step is executed again, with
     /// all its tries, and another call is made anew. [`StoreError::NotFound`] for the run or the version,
@@ -142,9 +150,32 @@ pub trait Runs: Send + Sync {
     async fn fork_run(&self, app: &str, number: i64, from_seq: u32, version: Option<u32>) -> Result<Run>;
 }
 
-/// What a worker does: sessions, claims, the journal and the logs.
+/// What is written of an attempt while it is executed.
 #[async_trait]
-pub trait Work: Send + Sync {
+pub trait Record: Send + Sync {
+    /// Writes entries of any runs under their leases in one commit: new ones, and those that are not final yet
+    /// anew. The answer says of each, in the order given, when it was written: `None` is a lost lease. A `seq` whose
+    /// entry is final is a [`StoreError::Fault`], and nothing of the batch is written.
+    async fn append_journal(&self, entries: &[(Lease, JournalEntry)]) -> Result<Vec<Option<Recorded>>>;
+    /// Delivers the first event `name` that was not delivered yet, if there is one, to the entry `seq`, which waits for
+    /// it: `Finished` with its payload. Source: R42.
+    async fn take_event(&self, lease: Lease, seq: u32, name: &str) -> Result<Inbox>;
+    /// Starts a child: once for each `seq` of the parent's journal, however often it is asked for. Beside
+    /// what [`Runs::start_run`] returns, [`StoreError::LeaseLost`]. Source: R43.
+    async fn start_child(&self, parent: Lease, seq: u32, new: NewRun) -> Result<RunName>;
+    /// A child of the run. [`StoreError::NotFound`] if it is not one. Source: R43.
+    async fn find_child(&self, parent: Lease, child: Uuid) -> Result<ChildState>;
+    /// Appends log lines of any runs under their leases in one commit. Lines of a lost lease
+    /// are dropped; the answer counts the lines written.
+    async fn append_logs(&self, lines: &[(Lease, LogLine)]) -> Result<u64>;
+    /// Appends calls of any runs under their leases in one commit. Those of a lost lease are dropped; the answer
+    /// counts the calls written. Source: V11.
+    async fn append_calls(&self, calls: &[(Lease, Call)]) -> Result<u64>;
+}
+
+/// What a worker does beside that: sessions, claims, and how attempts end.
+#[async_trait]
+pub trait Work: Record {
     /// Opens a session: until it ends, runs claimed under its id are this worker's. The session
     /// is lost `lease` after its last renewal, and at once when the process or its connection
     /// dies.
@@ -194,23 +225,12 @@ pub trait Work: Send + Sync {
     async fn wait_for_hint(&self);
     /// The journal of a run, by `seq`.
     async fn load_journal(&self, run_id: Uuid) -> Result<Vec<JournalEntry>>;
-    /// Writes entries of any runs under their leases in one commit: new ones, and those that are not final yet
-    /// anew. The answer says of each, in the order given, when it was written: `None` is a lost lease. A `seq` whose
-    /// entry is final is a [`StoreError::Fault`], and nothing of the batch is written.
-    async fn append_journal(&self, entries: &[(Lease, JournalEntry)]) -> Result<Vec<Option<Recorded>>>;
-    /// Delivers the first event `name` that was not delivered yet, if there is one, to the entry `seq`, which waits for
-    /// it: `Finished` with its payload. Source: R42.
-    async fn take_event(&self, lease: Lease, seq: u32, name: &str) -> Result<Inbox>;
-    /// Starts a child: once for each `seq` of the parent's journal, however often it is asked for. Beside
-    /// what [`Runs::start_run`] returns, [`StoreError::LeaseLost`]. Source: R43.
-    async fn start_child(&self, parent: Lease, seq: u32, new: NewRun) -> Result<RunName>;
-    /// A child of the run. [`StoreError::NotFound`] if it is not one. Source: R43.
-    async fn find_child(&self, parent: Lease, child: Uuid) -> Result<ChildState>;
-    /// Appends log lines of any runs under their leases in one commit. Lines of a lost lease
-    /// are dropped; the answer counts the lines written.
-    async fn append_logs(&self, lines: &[(Lease, LogLine)]) -> Result<u64>;
+    /// A part of it: up to `limit` entries after `after`, and about [`PAGE_BYTES`] of what they hold.
+    async fn list_journal(&self, run_id: Uuid, after: u32, limit: u32) -> Result<Vec<JournalEntry>>;
     /// A run's log lines by `line_num`, from after `filter.after_line`.
     async fn list_logs(&self, run_id: Uuid, filter: LogFilter) -> Result<Vec<LogLine>>;
+    /// Up to `limit` calls of a run by `call_num`, from after `after`.
+    async fn list_calls(&self, run_id: Uuid, after: i64, limit: u32) -> Result<Vec<Call>>;
 }
 
 /// Schedules and their ticks. Source: R45.
@@ -226,10 +246,16 @@ pub trait Schedules: Send + Sync {
     ) -> Result<Schedule>;
     /// The schedule with this id, or of this name.
     async fn find_schedule(&self, id_or_name: &str) -> Result<Schedule>;
-    /// Schedules by name, of one app unless `None`.
-    async fn list_schedules(&self, app: Option<&str>, limit: u32, offset: u32) -> Result<Vec<Schedule>>;
+    /// Schedules by name, of one app unless `None`, and of those in `among` unless `None`.
+    async fn list_schedules(
+        &self,
+        app: Option<&str>,
+        among: Option<&[String]>,
+        limit: u32,
+        offset: u32,
+    ) -> Result<Vec<Schedule>>;
     /// How many there are.
-    async fn count_schedules(&self, app: Option<&str>) -> Result<u64>;
+    async fn count_schedules(&self, app: Option<&str>, among: Option<&[String]>) -> Result<u64>;
     /// Changes a schedule as a whole. [`StoreError::Conflict`] if the name is taken.
     async fn update_schedule(
         &self,
@@ -278,6 +304,23 @@ pub trait Keys: Send + Sync {
     /// The key pair to which clients encrypt secrets, itself encrypted; `candidate` is kept if there
     /// is none yet, so that all servers have the same.
     async fn keep_key_pair(&self, candidate: Option<Vec<u8>>) -> Result<Option<Vec<u8>>>;
+}
+
+/// Now, by the clock of the database that `url` names, which is neither made nor brought up to date.
+pub async fn clock(url: &str) -> Result<Timestamp> {
+    match url.strip_prefix("sqlite:") {
+        Some(path) => sqlite::clock(path.trim_start_matches("//")).await,
+        None => postgres::clock(url).await,
+    }
+}
+
+/// The numbers of the databases.
+pub fn numbers() -> Vec<Number> {
+    vec![
+        fixed("V22", "a statement on Postgres", postgres::STATEMENT_TIMEOUT.replace('s', " s")),
+        fixed("V22", "the bytes of a list that one answer holds", bytes(PAGE_BYTES)),
+        fixed("V22", "waiting for the lock of an SQLite file", time(sqlite::BUSY_TIMEOUT)),
+    ]
 }
 
 /// Opens the store that `url` names and brings its schema up to date: `postgres://...`, or

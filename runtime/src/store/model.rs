@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::manifest::Settings;
+use crate::manifest::{Settings, SomeLimits};
 use crate::retry::RetryPolicy;
 
 pub use self::journal::*;
@@ -30,6 +30,8 @@ pub struct App {
     pub disabled: bool,
     /// Copied onto runs when they are started; see [`NewRun::timeouts`].
     pub timeouts: Timeouts,
+    /// Copied onto runs when they are started.
+    pub limits: SomeLimits,
     /// Rises with every change, uploads included.
     pub revision: i64,
     pub created_at: Timestamp,
@@ -63,6 +65,8 @@ pub struct AppChange {
     /// `Some(None)` takes the timeout away.
     pub pending_timeout: Option<Option<Duration>>,
     pub running_timeout: Option<Option<Duration>>,
+    /// All of them; those that are not there are taken back.
+    pub limits: Option<SomeLimits>,
 }
 
 /// Which apps to list, and in which order.
@@ -71,6 +75,8 @@ pub struct AppFilter {
     /// Part of the name.
     pub query: Option<String>,
     pub only: Option<OnlyApps>,
+    /// Only these.
+    pub among: Option<Vec<String>>,
     pub sort: AppSort,
     pub limit: u32,
     pub offset: u32,
@@ -98,7 +104,7 @@ pub enum AppSort {
 }
 
 /// An upload to be stored as a version.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Upload {
     /// The component's sha256, in lower-case hexadecimal.
     pub digest: String,
@@ -106,6 +112,10 @@ pub struct Upload {
     pub settings: Settings,
     /// Becomes the app's policy, if there.
     pub policy: Option<RetryPolicy>,
+    /// The interfaces that the component imports.
+    pub imports: Vec<String>,
+    /// Only if this is the active version, or 0 and there is none; `None` is whatever is active.
+    pub only_over: Option<u32>,
 }
 
 /// One immutable upload of an app.
@@ -117,6 +127,8 @@ pub struct Version {
     pub digest: String,
     pub size_bytes: u64,
     pub settings: Settings,
+    /// The interfaces that the component imports; `None` of a version from before they were kept.
+    pub imports: Option<Vec<String>>,
     pub created_at: Timestamp,
 }
 
@@ -130,6 +142,8 @@ pub struct NewToken {
     pub secret_hash: Vec<u8>,
     /// What it may do, as `api` spells it.
     pub scopes: String,
+    /// The apps that it may use; `None` is every app.
+    pub apps: Option<Vec<String>>,
     /// It is valid for so long; `None` is until it is revoked.
     pub valid_for: Option<Duration>,
 }
@@ -141,6 +155,8 @@ pub struct Token {
     pub name: String,
     /// What it may do, as `api` spells it.
     pub scopes: String,
+    /// The apps that it may use; `None` is every app.
+    pub apps: Option<Vec<String>>,
     pub created_at: Timestamp,
     pub expires_at: Option<Timestamp>,
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::model::*;
 use super::statements::FAR_MS;
 use super::{Result, StoreError};
+use crate::manifest::SomeLimits;
 use crate::retry::RetryPolicy;
 use crate::run::Status;
 
@@ -100,9 +101,9 @@ pub(super) fn usage(usage: Usage) -> UsageParams {
     }
 }
 
-/// Digests between commas, one before the first and one behind the last.
-pub(super) fn digests(digests: &[String]) -> String {
-    format!(",{},", digests.join(","))
+/// Digests, or names of apps, between commas, one before the first and one behind the last.
+pub(super) fn listed(words: &[String]) -> String {
+    format!(",{},", words.join(","))
 }
 
 /// Whole milliseconds, rounded up, so that no wait is cut short.
@@ -128,6 +129,11 @@ pub(super) fn int(number: u32) -> i32 {
 /// name with NUL finds nothing.
 pub(super) fn text(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
+}
+
+/// Null if nothing is set.
+pub(super) fn limits(limits: &SomeLimits) -> Result<Option<String>> {
+    if limits.is_empty() { Ok(None) } else { json(limits).map(Some) }
 }
 
 pub(super) fn json(value: &impl serde::Serialize) -> Result<String> {

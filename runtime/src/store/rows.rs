@@ -16,6 +16,7 @@ pub(super) use self::work::*;
 use super::errors::senseless;
 use super::model::*;
 use super::{Result, StoreError};
+use crate::manifest::SomeLimits;
 use crate::retry::RetryPolicy;
 use crate::run::{Failure, FailureKind};
 
@@ -80,9 +81,11 @@ pub(super) struct AppRow {
     disabled: bool,
     pending_timeout_s: Option<i32>,
     running_timeout_s: Option<i32>,
+    // The answer to a creation is without these: the app has none of them.
+    #[sqlx(default)]
+    limits: Option<String>,
     revision: i64,
     created_at: i64,
-    // The answer to a creation is without these: the app has no schedule.
     #[sqlx(default)]
     cron: Option<String>,
     #[sqlx(default)]
@@ -99,6 +102,7 @@ impl Row for AppRow {
             description: self.description,
             disabled: self.disabled,
             timeouts: Timeouts { pending: seconds(self.pending_timeout_s)?, running: seconds(self.running_timeout_s)? },
+            limits: limits(self.limits)?,
             revision: self.revision,
             created_at: moment(self.created_at)?,
             next_tick: match (self.cron, self.next_tick_at) {
@@ -116,6 +120,7 @@ pub(super) struct VersionRow {
     digest: String,
     size_bytes: i64,
     settings: String,
+    imports: Option<String>,
     created_at: i64,
 }
 
@@ -128,6 +133,7 @@ impl Row for VersionRow {
             digest: self.digest,
             size_bytes: count(self.size_bytes)?,
             settings: json(&self.settings)?,
+            imports: self.imports.as_deref().map(json).transpose()?,
             created_at: moment(self.created_at)?,
         })
     }
@@ -139,6 +145,7 @@ pub(super) struct TokenRow {
     name: String,
     secret_hash: Vec<u8>,
     scopes: String,
+    apps: Option<String>,
     created_at: i64,
     expires_at: Option<i64>,
 }
@@ -150,6 +157,7 @@ impl Row for TokenRow {
             token_id: self.token_id,
             name: self.name,
             scopes: self.scopes,
+            apps: self.apps.map(|names| names.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()),
             created_at: moment(self.created_at)?,
             expires_at: self.expires_at.map(moment).transpose()?,
         };
@@ -249,6 +257,11 @@ fn seconds(seconds: Option<i32>) -> Result<Option<Duration>> {
 
 pub(super) fn moment(milliseconds: i64) -> Result<Timestamp> {
     Timestamp::from_millisecond(milliseconds).map_err(|e| StoreError::Fault(e.into()))
+}
+
+/// Null is none.
+fn limits(text: Option<String>) -> Result<SomeLimits> {
+    text.map_or_else(|| Ok(SomeLimits::default()), |text| json(&text))
 }
 
 fn json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T> {

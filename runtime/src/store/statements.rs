@@ -67,7 +67,7 @@ statements! {
         find_start find_run list_runs list_runs_of_app count_runs count_runs_of_app list_attempts load_run_io
         describe_queue wake_parent find_event list_events find_child
         renew_session list_held give_back check_lease next_due_in
-        load_journal list_logs
+        load_journal list_journal list_logs list_calls
         create_schedule find_schedule list_schedules count_schedules update_schedule delete_schedule
         next_tick_in list_due_schedules
         create_token find_token list_tokens revoke_token
@@ -78,7 +78,7 @@ statements! {
         add_version delete_app start_run cancel_run cancel_orphans expire_pending_runs fire_schedule
         send_event retry_run fork_run wake_parents
         open_session close_session claim_runs begin_running park_run hand_back settle_run take_away_runs
-        append_journal take_event append_logs
+        append_journal take_event append_logs clock append_calls
     }
     only postgres { lock_session end_lost_sessions send_hint }
     only sqlite { list_sessions end_session }

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Run, Usage};
+use super::Usage;
+use crate::run::{Failure, Status};
 
 /// What a journal entry is of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum EntryKind {
     /// A step.
     Step,
@@ -48,7 +50,7 @@ impl EntryKind {
 }
 
 /// One entry of a run's journal.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JournalEntry {
     /// From 1 for each run, without gaps.
     pub seq: u32,
@@ -78,19 +80,20 @@ pub struct JournalEntry {
     /// How many seeds the step's hash maps were given: a replay gives out as many, so that later maps iterate as they did.
     pub seeds: u32,
     /// By the database's clock. Set when the entry is read; ignored when it is written.
+    #[serde(with = "crate::store::moments")]
     pub recorded_at: Timestamp,
 }
 
 /// When something is due.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Due {
     /// So long after the entry is recorded. What is read is always a moment.
     After(Duration),
-    At(Timestamp),
+    At(#[serde(with = "crate::store::moments")] Timestamp),
 }
 
 /// How the call of an entry stands. The last three are final.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EntryState {
     /// The step that is executed at most once has begun. Source: R41.
     Begun,
@@ -104,6 +107,18 @@ pub enum EntryState {
     Failed(String),
     /// It was to be executed at most once, and whether it ended is unknown. Source: R41.
     Indeterminate,
+}
+
+impl JournalEntry {
+    /// How many bytes it holds: what the call was given, and what came of it.
+    pub fn weight(&self) -> u64 {
+        let result = match &self.state {
+            EntryState::Finished(output) => output.len(),
+            EntryState::Failed(message) | EntryState::Again(message) => message.len(),
+            EntryState::Begun | EntryState::Waiting | EntryState::Indeterminate => 0,
+        };
+        result.saturating_add(self.request.len()) as u64
+    }
 }
 
 impl EntryState {
@@ -126,31 +141,35 @@ impl EntryState {
 }
 
 /// That an entry was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recorded {
+    #[serde(with = "crate::store::moments")]
     pub at: Timestamp,
     /// When what it waits for is due.
+    #[serde(with = "crate::store::moments::option")]
     pub due_at: Option<Timestamp>,
 }
 
 /// What a look for an event found. Source: R42.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inbox {
     /// See [`Park::signals`].
     pub signals: i64,
-    /// The payload, and when the entry that waited for it was finished with it.
-    pub event: Option<(Vec<u8>, Timestamp)>,
-    /// By the database's clock.
+    /// Its payload, if there is one.
+    pub event: Option<Vec<u8>>,
+    /// By the database's clock: when the entry that waited for the event was finished with it.
+    #[serde(with = "crate::store::moments")]
     pub now: Timestamp,
 }
 
 /// What a look at a child found. Source: R43.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChildState {
     /// As for [`Inbox::signals`]: of the parent.
     pub signals: i64,
-    /// The child, if the run is one of the parent's children.
-    pub run: Run,
+    /// Of the child, if the run is one of the parent's children.
+    pub status: Status,
+    pub failure: Option<Failure>,
     /// What it returned, once it is final.
     pub output: Option<Vec<u8>>,
 }

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Timeouts;
+use crate::manifest::SomeLimits;
 use crate::retry::RetryPolicy;
 use crate::run::{EndedBecause, Failure, Status};
 
@@ -30,6 +32,8 @@ pub struct NewRun {
     pub key: Option<StartKey>,
     /// By when it has to be final. Source: R28.
     pub deadline_at: Option<Timestamp>,
+    /// Those that are not set are the app's, or its version's.
+    pub limits: SomeLimits,
 }
 
 /// What makes a start the same as another.
@@ -101,6 +105,10 @@ pub struct Run {
     pub origin_at: Timestamp,
     /// Its program used the network outside steps, so that a replay may take another way.
     pub used_loose_io: bool,
+    /// The app's when the run was started.
+    pub app_limits: SomeLimits,
+    /// What was set for this run alone.
+    pub limits: SomeLimits,
 }
 
 /// A run, as people write it.
@@ -120,17 +128,18 @@ pub struct Fork {
 }
 
 /// What a parked run waits for. Source: R24.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WaitingOn {
     pub kind: WaitKind,
     /// Of the step, the event, or the child (`app#7`); `sleep` for a sleep.
     pub name: String,
     /// Until when at the latest; `None` is for ever.
+    #[serde(with = "crate::store::moments::option")]
     pub until: Option<Timestamp>,
 }
 
 /// What a run can wait for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WaitKind {
     StepRetry,
     Sleep,
@@ -176,6 +185,8 @@ pub struct RunIo {
 #[derive(Debug, Clone, Default)]
 pub struct RunFilter {
     pub app: Option<String>,
+    /// Only runs of these apps, if no one app is named.
+    pub among: Option<Vec<String>>,
     /// Runs in any of these; empty is all.
     pub statuses: Vec<Status>,
     /// Only runs that were created at that time or later.

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::WaitingOn;
-use crate::manifest::Settings;
+use crate::manifest::{Settings, SomeLimits};
 use crate::retry::RetryPolicy;
 use crate::run::{Change, Failure, Verdict};
 
@@ -20,7 +21,7 @@ pub struct WorkerSession {
 }
 
 /// A worker's right to write about one run: valid until the run's fence rises.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Lease {
     pub run_id: Uuid,
     pub fence: i64,
@@ -35,6 +36,10 @@ pub struct Assignment {
     pub version: u32,
     pub digest: String,
     pub settings: Settings,
+    /// The app's when the run was started.
+    pub app_limits: SomeLimits,
+    /// What was set for this run alone.
+    pub limits: SomeLimits,
     pub policy: RetryPolicy,
     /// How long the attempt may run, beside the version's own limit.
     pub running_timeout: Option<Duration>,
@@ -67,6 +72,8 @@ pub struct Assignment {
     pub parameters: BTreeMap<String, String>,
     /// The highest line number in the run's log, 0 if it is empty.
     pub last_line_num: i64,
+    /// The number of the run's last call, 0 without one.
+    pub last_call_num: i64,
 }
 
 /// What an ended attempt changes.
@@ -83,7 +90,7 @@ pub struct Settlement {
 }
 
 /// What an execution, or a step, used up.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     pub fuel: u64,
     /// The most it held at any moment.
@@ -108,7 +115,7 @@ pub struct Park {
 }
 
 /// Who says a log line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Channel {
     /// The guest, on stdout or stderr.
     Program,
@@ -153,4 +160,38 @@ pub struct LogFilter {
     /// Only lines that were said at that time or later.
     pub reported_from: Option<Timestamp>,
     pub limit: u32,
+    /// No line that begins after so many bytes of others.
+    pub max_bytes: Option<u64>,
+}
+
+impl LogFilter {
+    /// Whether there may be more lines than these, which it let through.
+    pub fn is_full(&self, lines: &[LogLine]) -> bool {
+        let bytes: u64 = lines.iter().map(|line| line.content.len() as u64).sum();
+        lines.len() >= self.limit as usize || self.max_bytes.is_some_and(|max_bytes| bytes >= max_bytes)
+    }
+}
+
+/// What a program asked of another host, and what came of it. Source: V11.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// From 1, in the order in which the run's calls were over.
+    pub call_num: i64,
+    pub attempt: u32,
+    /// The journal entry of the step that made it; `None` outside steps.
+    pub seq: Option<u32>,
+    pub method: String,
+    /// Without its query, and cut.
+    pub url: String,
+    /// `None` if there was no answer.
+    pub status: Option<u16>,
+    /// Why it was refused, came to nothing, or broke off.
+    pub error: Option<String>,
+    /// Of its answer's body, as far as it was read.
+    pub bytes_in: u64,
+    /// Of its own body, as far as it was sent.
+    pub bytes_out: u64,
+    pub took: Duration,
+    /// By the database's clock. Set when the call is read; ignored when it is written.
+    pub recorded_at: Timestamp,
 }

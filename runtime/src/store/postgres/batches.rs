@@ -1,12 +1,12 @@
-//! Journal entries and log lines of many runs in one statement: an array for each column.
+//! Journal entries, log lines and calls of many runs in one statement: an array for each column.
 
 use sqlx::query_as;
 
 use super::Postgres;
-use crate::store::params::{due, int, microseconds, payload, text, usage};
+use crate::store::params::{big, due, int, microseconds, milliseconds, payload, text, usage};
 use crate::store::rows::recorded;
 use crate::store::statements::POSTGRES;
-use crate::store::{JournalEntry, Lease, LogLine, Recorded, Result};
+use crate::store::{Call, JournalEntry, Lease, LogLine, Recorded, Result};
 
 /// The row of an answer: the entry's position, from 1, when it was written and when it is due.
 type Written = (i64, i64, Option<i64>);
@@ -63,6 +63,27 @@ pub(super) async fn append_logs(store: &Postgres, lines: &[(Lease, LogLine)]) ->
         .bind(column(lines, |(_, line)| int(line.attempt)))
         .bind(column(lines, |(_, line)| line.channel.as_str()))
         .bind(column(lines, |(_, line)| text(&line.content)));
+    let row = store.write(query).await?.pop();
+    Ok(row.map_or(0, |(count,)| count.unsigned_abs()))
+}
+
+pub(super) async fn append_calls(store: &Postgres, calls: &[(Lease, Call)]) -> Result<u64> {
+    if calls.is_empty() {
+        return Ok(0);
+    }
+    let query = query_as::<_, (i64,)>(POSTGRES.append_calls)
+        .bind(column(calls, |(lease, _)| lease.run_id))
+        .bind(column(calls, |(lease, _)| lease.fence))
+        .bind(column(calls, |(_, call)| call.call_num))
+        .bind(column(calls, |(_, call)| int(call.attempt)))
+        .bind(column(calls, |(_, call)| call.seq.map(int)))
+        .bind(column(calls, |(_, call)| text(&call.method)))
+        .bind(column(calls, |(_, call)| text(&call.url)))
+        .bind(column(calls, |(_, call)| call.status.map(i32::from)))
+        .bind(column(calls, |(_, call)| call.error.as_deref().map(text)))
+        .bind(column(calls, |(_, call)| big(call.bytes_in)))
+        .bind(column(calls, |(_, call)| big(call.bytes_out)))
+        .bind(column(calls, |(_, call)| milliseconds(call.took)));
     let row = store.write(query).await?.pop();
     Ok(row.map_or(0, |(count,)| count.unsigned_abs()))
 }

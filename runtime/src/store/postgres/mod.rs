@@ -10,13 +10,15 @@ mod shared;
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow};
 use sqlx::query::QueryAs;
-use sqlx::{Connection, FromRow};
+use sqlx::{Connection, FromRow, query_as};
 
 use self::hints::Hints;
 use self::sessions::Sessions;
+use super::rows::moment;
 use super::statements::{POSTGRES, Statements};
 use super::{Result, StoreError};
 
@@ -33,13 +35,15 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection that was idle for longer is asked whether it still works before it is used, which
 /// costs a round trip and saves a caller from a write of which nobody knows whether it took place.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
+/// Source: V22.
+pub(super) const STATEMENT_TIMEOUT: &str = "30s";
 /// What each connection asks of the server. A statement takes milliseconds: one that takes half
 /// a minute holds others up, and a client that cannot be reached holds its locks. The keepalives
 /// find it within half a minute. Every table that grows is read along an index: a plan made while it
 /// was empty, and kept, would read the whole of it, sort it, or compile code to do so. And every
 /// statement is planned once for each connection: planning a claim takes twice as long as the claim.
 const SERVER_SETTINGS: [(&str, &str); 10] = [
-    ("statement_timeout", "30s"),
+    ("statement_timeout", STATEMENT_TIMEOUT),
     ("idle_in_transaction_session_timeout", "30s"),
     ("tcp_keepalives_idle", "15"),
     ("tcp_keepalives_interval", "5"),
@@ -112,6 +116,14 @@ impl Postgres {
     async fn wait(&self) {
         self.hints.wait().await;
     }
+}
+
+/// See [`super::clock`].
+pub(super) async fn clock(url: &str) -> Result<Timestamp> {
+    let options: PgConnectOptions = url.parse().map_err(StoreError::Unavailable)?;
+    let mut connection = connect(&options).await?;
+    let (now,) = query_as::<Db, (i64,)>(POSTGRES.clock).fetch_one(&mut connection).await?;
+    moment(now)
 }
 
 /// A connection outside the pool. Unlike the pool, it says at once why it cannot be made.

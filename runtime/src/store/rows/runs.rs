@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::super::Result;
 use super::super::errors::senseless;
 use super::super::model::*;
-use super::{FailureColumns, PolicyColumns, Row, count, json, moment, seconds};
+use super::{FailureColumns, PolicyColumns, Row, count, json, limits, moment, seconds};
 use crate::run::{EndedBecause, Status};
 
 /// What the run waits for, all null unless it is parked.
@@ -110,6 +110,8 @@ pub(in crate::store) struct RunRow {
     fork: ForkColumns,
     #[sqlx(default)]
     used_loose_io: bool,
+    app_limits: Option<String>,
+    limits: Option<String>,
     #[sqlx(flatten)]
     failure: FailureColumns,
 }
@@ -146,6 +148,8 @@ impl Row for RunRow {
             origin_run_id: self.origin_run_id,
             origin_at: moment(self.origin_at)?,
             used_loose_io: self.used_loose_io,
+            app_limits: limits(self.app_limits)?,
+            limits: limits(self.limits)?,
         })
     }
 }
@@ -226,7 +230,8 @@ pub(in crate::store) struct ChildRow {
 impl Row for ChildRow {
     type Value = ChildState;
     fn decode(self) -> Result<ChildState> {
-        Ok(ChildState { signals: self.signals, run: self.run.decode()?, output: self.output })
+        let Run { status, failure, .. } = self.run.decode()?;
+        Ok(ChildState { signals: self.signals, status, failure, output: self.output })
     }
 }
 

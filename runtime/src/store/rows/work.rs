@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::super::Result;
 use super::super::errors::senseless;
 use super::super::model::*;
-use super::{PolicyColumns, Row, count, json, moment, seconds};
+use super::{PolicyColumns, Row, count, json, limits, moment, seconds};
 
 #[derive(FromRow)]
 pub(in crate::store) struct LeaseRow {
@@ -32,6 +32,8 @@ pub(in crate::store) struct AssignmentRow {
     version: i32,
     digest: String,
     settings: String,
+    app_limits: Option<String>,
+    limits: Option<String>,
     #[sqlx(flatten)]
     policy: PolicyColumns,
     running_timeout_s: Option<i32>,
@@ -49,6 +51,7 @@ pub(in crate::store) struct AssignmentRow {
     input: Vec<u8>,
     parameters: String,
     last_line_num: i64,
+    last_call_num: i64,
 }
 
 impl Row for AssignmentRow {
@@ -61,6 +64,8 @@ impl Row for AssignmentRow {
             version: count(self.version)?,
             digest: self.digest,
             settings: json(&self.settings)?,
+            app_limits: limits(self.app_limits)?,
+            limits: limits(self.limits)?,
             policy: self.policy.decode()?,
             running_timeout: seconds(self.running_timeout_s)?,
             is_starting: self.is_starting,
@@ -77,6 +82,7 @@ impl Row for AssignmentRow {
             input: self.input,
             parameters: json(&self.parameters)?,
             last_line_num: self.last_line_num,
+            last_call_num: self.last_call_num,
         })
     }
 }
@@ -158,7 +164,7 @@ impl Row for InboxRow {
     type Value = Inbox;
     fn decode(self) -> Result<Inbox> {
         let now = moment(self.now)?;
-        Ok(Inbox { signals: self.signals, event: self.payload.map(|payload| (payload, now)), now })
+        Ok(Inbox { signals: self.signals, event: self.payload, now })
     }
 }
 
@@ -180,6 +186,40 @@ impl Row for LogRow {
             channel: Channel::from_word(&self.channel).ok_or_else(|| senseless("a log channel"))?,
             content: self.content,
             reported_at: moment(self.reported_at)?,
+        })
+    }
+}
+
+#[derive(FromRow)]
+pub(in crate::store) struct CallRow {
+    call_num: i64,
+    attempt: i32,
+    seq: Option<i32>,
+    method: String,
+    url: String,
+    status: Option<i32>,
+    error: Option<String>,
+    bytes_in: i64,
+    bytes_out: i64,
+    took_ms: i64,
+    recorded_at: i64,
+}
+
+impl Row for CallRow {
+    type Value = Call;
+    fn decode(self) -> Result<Call> {
+        Ok(Call {
+            call_num: self.call_num,
+            attempt: count(self.attempt)?,
+            seq: self.seq.map(count).transpose()?,
+            method: self.method,
+            url: self.url,
+            status: self.status.map(count).transpose()?,
+            error: self.error,
+            bytes_in: count(self.bytes_in)?,
+            bytes_out: count(self.bytes_out)?,
+            took: Duration::from_millis(count(self.took_ms)?),
+            recorded_at: moment(self.recorded_at)?,
         })
     }
 }

@@ -7,7 +7,7 @@ use super::{Backend, Db, counted, one};
 use crate::run::Status;
 use crate::store::errors::{is_orphan, is_taken};
 use crate::store::model::*;
-use crate::store::params::{containing, json, only, policy, sort, text, whole_seconds};
+use crate::store::params::{containing, int, json, limits, listed, only, policy, sort, text, whole_seconds};
 use crate::store::rows::*;
 use crate::store::{Apps, Result, Runs, StoreError};
 
@@ -33,14 +33,16 @@ impl Apps for Backend {
             .bind(filter.only.map(only))
             .bind(sort(filter.sort))
             .bind(i64::from(filter.limit))
-            .bind(i64::from(filter.offset));
+            .bind(i64::from(filter.offset))
+            .bind(filter.among.as_deref().map(listed));
         decode_all(self.read(query).await?)
     }
 
     async fn count_apps(&self, filter: &AppFilter) -> Result<u64> {
         let query = query_as::<Db, (i64,)>(self.statements().count_apps)
             .bind(filter.query.as_deref().map(containing))
-            .bind(filter.only.map(only));
+            .bind(filter.only.map(only))
+            .bind(filter.among.as_deref().map(listed));
         Ok(counted(&self.read(query).await?))
     }
 
@@ -57,7 +59,9 @@ impl Apps for Backend {
             .bind(change.pending_timeout.is_some())
             .bind(change.pending_timeout.flatten().map(whole_seconds))
             .bind(change.running_timeout.is_some())
-            .bind(change.running_timeout.flatten().map(whole_seconds));
+            .bind(change.running_timeout.flatten().map(whole_seconds))
+            .bind(change.limits.is_some())
+            .bind(change.limits.as_ref().map(limits).transpose()?.flatten());
         let changed = self.write(query).await?.pop();
         let app = self.find_app(name).await?;
         changed.map(|_| app).ok_or_else(|| StoreError::Outdated(format!("app `{name}`")))
@@ -92,7 +96,7 @@ impl Apps for Backend {
 
     async fn add_version(&self, app: &str, upload: Upload) -> Result<Version> {
         let policy = policy(upload.policy);
-        let settings = json(&upload.settings)?;
+        let (settings, imports) = (json(&upload.settings)?, json(&upload.imports)?);
         loop {
             let query = query_as::<Db, VersionRow>(self.statements().add_version)
                 .bind(text(app))
@@ -101,12 +105,17 @@ impl Apps for Backend {
                 .bind(settings.clone())
                 .bind(policy.max_retries)
                 .bind(policy.retry_delay_ms)
-                .bind(policy.exponential);
+                .bind(policy.exponential)
+                .bind(imports.clone())
+                .bind(upload.only_over.map(int));
             if let Some(row) = self.write(query).await?.pop() {
                 return row.decode();
             }
             // Either there is no such app, or another upload came first and it is our turn now.
-            self.find_app(app).await?;
+            let found = self.find_app(app).await?;
+            if upload.only_over.is_some_and(|over| over != found.active_version.unwrap_or(0)) {
+                return Err(StoreError::Outdated(format!("app `{app}`")));
+            }
         }
     }
 

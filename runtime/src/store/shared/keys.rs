@@ -6,7 +6,7 @@ use sqlx::query_as;
 use super::{Backend, Db, counted, one};
 use crate::store::errors::is_taken;
 use crate::store::model::*;
-use crate::store::params::{milliseconds, text};
+use crate::store::params::{listed, milliseconds, text};
 use crate::store::rows::*;
 use crate::store::{Keys, Result, StoreError};
 
@@ -18,7 +18,8 @@ impl Keys for Backend {
             .bind(text(&token.name))
             .bind(token.secret_hash)
             .bind(text(&token.scopes))
-            .bind(token.valid_for.map(milliseconds));
+            .bind(token.valid_for.map(milliseconds))
+            .bind(token.apps.as_deref().map(listed));
         match self.write(query).await {
             Ok(rows) => Ok(one(rows, || format!("token `{}`", token.token_id))?.1),
             Err(error) if is_taken(&error) => {

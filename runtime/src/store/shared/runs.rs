@@ -7,9 +7,9 @@ use uuid::Uuid;
 use super::{Backend, Db, counted, one};
 use crate::run::Status;
 use crate::store::model::*;
-use crate::store::params::{int, json, policy, text, whole_seconds, words};
+use crate::store::params::{big, int, json, limits, listed, policy, text, whole_seconds, words};
 use crate::store::rows::*;
-use crate::store::{Apps, Result, Runs, Store, StoreError, Work};
+use crate::store::{Apps, PAGE_BYTES, Result, Runs, Store, StoreError, Work};
 
 #[async_trait]
 impl Runs for Backend {
@@ -34,6 +34,10 @@ impl Runs for Backend {
             .bind(filter.before)
             .bind(i64::from(filter.limit))
             .bind(i64::from(filter.offset));
+        let query = match (&filter.app, &filter.among) {
+            (None, among) => query.bind(among.as_deref().map(listed)),
+            _ => query,
+        };
         decode_all(self.read(query).await?)
     }
 
@@ -46,6 +50,10 @@ impl Runs for Backend {
             .bind(words(&filter.statuses))
             .bind(filter.created_from.map(|at| at.as_millisecond()))
             .bind(filter.created_until.map(|at| at.as_millisecond()));
+        let query = match (&filter.app, &filter.among) {
+            (None, among) => query.bind(among.as_deref().map(listed)),
+            _ => query,
+        };
         Ok(counted(&self.read(query).await?))
     }
 
@@ -135,8 +143,12 @@ impl Runs for Backend {
         }
     }
 
-    async fn list_events(&self, run_id: Uuid, limit: u32) -> Result<Vec<Event>> {
-        let query = query_as::<Db, EventRow>(self.statements().list_events).bind(run_id).bind(i64::from(limit));
+    async fn list_events(&self, run_id: Uuid, after: Option<Uuid>, limit: u32) -> Result<Vec<Event>> {
+        let query = query_as::<Db, EventRow>(self.statements().list_events)
+            .bind(run_id)
+            .bind(after)
+            .bind(i64::from(limit))
+            .bind(big(PAGE_BYTES));
         decode_all(self.read(query).await?)
     }
 
@@ -210,7 +222,7 @@ impl Backend {
     pub(super) async fn start(&self, new: NewRun, parent: Option<Lease>) -> Result<Started> {
         let policy = policy(new.policy);
         let (key, request_hash) = new.key.map(|key| (key.key, key.request_hash)).unzip();
-        let parameters = json(&new.parameters)?;
+        let (parameters, limits) = (json(&new.parameters)?, limits(&new.limits)?);
         loop {
             let query = query_as::<Db, RunRow>(self.statements().start_run)
                 .bind(Uuid::now_v7())
@@ -229,7 +241,8 @@ impl Backend {
                 .bind(&request_hash)
                 .bind(new.deadline_at.map(|at| at.as_millisecond()))
                 .bind(parent.map(|lease| lease.run_id))
-                .bind(parent.map(|lease| lease.fence));
+                .bind(parent.map(|lease| lease.fence))
+                .bind(&limits);
             if let Some(row) = self.write(query).await?.pop() {
                 self.hint_everyone();
                 return Ok(Started { run: row.decode()?, is_repeated: false });

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{Backend, Db, counted, one, time_left};
 use crate::store::errors::{is_orphan, is_taken};
 use crate::store::model::*;
-use crate::store::params::{json, text};
+use crate::store::params::{json, listed, text};
 use crate::store::rows::*;
 use crate::store::{Result, Schedules, StoreError};
 
@@ -49,16 +49,24 @@ impl Schedules for Backend {
         one(self.read(query).await?, || format!("schedule `{id_or_name}`"))
     }
 
-    async fn list_schedules(&self, app: Option<&str>, limit: u32, offset: u32) -> Result<Vec<Schedule>> {
+    async fn list_schedules(
+        &self,
+        app: Option<&str>,
+        among: Option<&[String]>,
+        limit: u32,
+        offset: u32,
+    ) -> Result<Vec<Schedule>> {
         let query = query_as::<Db, ScheduleRow>(self.statements().list_schedules)
             .bind(app.map(text))
             .bind(i64::from(limit))
-            .bind(i64::from(offset));
+            .bind(i64::from(offset))
+            .bind(among.map(listed));
         decode_all(self.read(query).await?)
     }
 
-    async fn count_schedules(&self, app: Option<&str>) -> Result<u64> {
+    async fn count_schedules(&self, app: Option<&str>, among: Option<&[String]>) -> Result<u64> {
         let query = query_as::<Db, (i64,)>(self.statements().count_schedules).bind(app.map(text));
+        let query = query.bind(among.map(listed));
         Ok(counted(&self.read(query).await?))
     }
 

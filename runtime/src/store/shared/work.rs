@@ -9,9 +9,46 @@ use uuid::Uuid;
 use super::{Backend, Db, batches, one, sessions, time_left};
 use crate::run::Change;
 use crate::store::model::*;
-use crate::store::params::{digests, int, milliseconds, text, usage};
+use crate::store::params::{big, int, listed, milliseconds, text, usage};
 use crate::store::rows::*;
-use crate::store::{Result, StoreError, Work};
+use crate::store::{PAGE_BYTES, Record, Result, StoreError, Work};
+
+#[async_trait]
+impl Record for Backend {
+    async fn append_journal(&self, entries: &[(Lease, JournalEntry)]) -> Result<Vec<Option<Recorded>>> {
+        batches::append_journal(self, entries).await
+    }
+
+    async fn take_event(&self, lease: Lease, seq: u32, name: &str) -> Result<Inbox> {
+        let query = query_as::<Db, InboxRow>(self.statements().take_event)
+            .bind(lease.run_id)
+            .bind(lease.fence)
+            .bind(int(seq))
+            .bind(text(name));
+        self.write(query).await?.pop().ok_or(StoreError::LeaseLost)?.decode()
+    }
+
+    async fn start_child(&self, parent: Lease, seq: u32, new: NewRun) -> Result<RunName> {
+        // No caller's key has a space, so that it is none of theirs. What is asked for does not count: the parent's
+        // journal has it, and compares.
+        let key = StartKey { key: format!("child {} {seq}", parent.run_id), request_hash: Vec::new() };
+        let run = self.start(NewRun { key: Some(key), ..new }, Some(parent)).await?.run;
+        Ok(RunName { run_id: run.run_id, app: run.app, number: run.number })
+    }
+
+    async fn find_child(&self, parent: Lease, child: Uuid) -> Result<ChildState> {
+        let query = query_as::<Db, ChildRow>(self.statements().find_child).bind(parent.run_id).bind(child);
+        one(self.read(query).await?, || format!("child {child}"))
+    }
+
+    async fn append_logs(&self, lines: &[(Lease, LogLine)]) -> Result<u64> {
+        batches::append_logs(self, lines).await
+    }
+
+    async fn append_calls(&self, calls: &[(Lease, Call)]) -> Result<u64> {
+        batches::append_calls(self, calls).await
+    }
+}
 
 #[async_trait]
 impl Work for Backend {
@@ -44,8 +81,8 @@ impl Work for Backend {
         let query = query_as::<Db, AssignmentRow>(self.statements().claim_runs)
             .bind(session.worker_id)
             .bind(i64::from(limit))
-            .bind(digests(loaded))
-            .bind(digests(refused));
+            .bind(listed(loaded))
+            .bind(listed(refused));
         decode_all(self.write(query).await?)
     }
 
@@ -149,34 +186,13 @@ impl Work for Backend {
         decode_all(self.read(query_as::<Db, JournalRow>(self.statements().load_journal).bind(run_id)).await?)
     }
 
-    async fn append_journal(&self, entries: &[(Lease, JournalEntry)]) -> Result<Vec<Option<Recorded>>> {
-        batches::append_journal(self, entries).await
-    }
-
-    async fn take_event(&self, lease: Lease, seq: u32, name: &str) -> Result<Inbox> {
-        let query = query_as::<Db, InboxRow>(self.statements().take_event)
-            .bind(lease.run_id)
-            .bind(lease.fence)
-            .bind(int(seq))
-            .bind(text(name));
-        self.write(query).await?.pop().ok_or(StoreError::LeaseLost)?.decode()
-    }
-
-    async fn start_child(&self, parent: Lease, seq: u32, new: NewRun) -> Result<RunName> {
-        // No caller's key has a space, so that it is none of theirs. What is asked for does not count: the parent's
-        // journal has it, and compares.
-        let key = StartKey { key: format!("child {} {seq}", parent.run_id), request_hash: Vec::new() };
-        let run = self.start(NewRun { key: Some(key), ..new }, Some(parent)).await?.run;
-        Ok(RunName { run_id: run.run_id, app: run.app, number: run.number })
-    }
-
-    async fn find_child(&self, parent: Lease, child: Uuid) -> Result<ChildState> {
-        let query = query_as::<Db, ChildRow>(self.statements().find_child).bind(parent.run_id).bind(child);
-        one(self.read(query).await?, || format!("child {child}"))
-    }
-
-    async fn append_logs(&self, lines: &[(Lease, LogLine)]) -> Result<u64> {
-        batches::append_logs(self, lines).await
+    async fn list_journal(&self, run_id: Uuid, after: u32, limit: u32) -> Result<Vec<JournalEntry>> {
+        let query = query_as::<Db, JournalRow>(self.statements().list_journal)
+            .bind(run_id)
+            .bind(int(after))
+            .bind(i64::from(limit))
+            .bind(big(PAGE_BYTES));
+        decode_all(self.read(query).await?)
     }
 
     async fn list_logs(&self, run_id: Uuid, filter: LogFilter) -> Result<Vec<LogLine>> {
@@ -185,7 +201,13 @@ impl Work for Backend {
             .bind(filter.after_line)
             .bind(filter.attempt.map(int))
             .bind(i64::from(filter.limit))
-            .bind(filter.reported_from.map(|at| at.as_millisecond()));
+            .bind(filter.reported_from.map(|at| at.as_millisecond()))
+            .bind(filter.max_bytes.map_or(i64::MAX, big));
         decode_all(self.read(query).await?)
+    }
+
+    async fn list_calls(&self, run_id: Uuid, after: i64, limit: u32) -> Result<Vec<Call>> {
+        let query = query_as::<Db, CallRow>(self.statements().list_calls);
+        decode_all(self.read(query.bind(run_id).bind(after).bind(i64::from(limit))).await?)
     }
 }

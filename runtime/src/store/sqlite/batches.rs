@@ -1,12 +1,12 @@
-//! Journal entries and log lines of many runs in one transaction.
+//! Journal entries, log lines and calls of many runs in one transaction.
 
 use sqlx::{query, query_as};
 
 use super::{Sqlite, begin};
-use crate::store::params::{due, int, microseconds, payload, text, usage};
+use crate::store::params::{big, due, int, microseconds, milliseconds, payload, text, usage};
 use crate::store::rows::recorded;
 use crate::store::statements::SQLITE;
-use crate::store::{JournalEntry, Lease, LogLine, Recorded, Result};
+use crate::store::{Call, JournalEntry, Lease, LogLine, Recorded, Result};
 
 pub(super) async fn append_journal(store: &Sqlite, entries: &[(Lease, JournalEntry)]) -> Result<Vec<Option<Recorded>>> {
     if entries.is_empty() {
@@ -63,6 +63,34 @@ pub(super) async fn append_logs(store: &Sqlite, lines: &[(Lease, LogLine)]) -> R
             .bind(int(line.attempt))
             .bind(line.channel.as_str())
             .bind(text(&line.content))
+            .fetch_optional(&mut *transaction)
+            .await?;
+        written += u64::from(row.is_some());
+    }
+    transaction.commit().await?;
+    Ok(written)
+}
+
+pub(super) async fn append_calls(store: &Sqlite, calls: &[(Lease, Call)]) -> Result<u64> {
+    if calls.is_empty() {
+        return Ok(0);
+    }
+    let mut transaction = begin(&store.writer).await?;
+    let mut written = 0;
+    for (lease, call) in calls {
+        let row = query(SQLITE.append_calls)
+            .bind(lease.run_id)
+            .bind(lease.fence)
+            .bind(call.call_num)
+            .bind(int(call.attempt))
+            .bind(call.seq.map(int))
+            .bind(text(&call.method))
+            .bind(text(&call.url))
+            .bind(call.status.map(i32::from))
+            .bind(call.error.as_deref().map(text))
+            .bind(big(call.bytes_in))
+            .bind(big(call.bytes_out))
+            .bind(milliseconds(call.took))
             .fetch_optional(&mut *transaction)
             .await?;
         written += u64::from(row.is_some());

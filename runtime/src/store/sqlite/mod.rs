@@ -10,17 +10,19 @@ mod shared;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::query::QueryAs;
 use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
     SqliteSynchronous,
 };
-use sqlx::{FromRow, Transaction};
+use sqlx::{ConnectOptions, FromRow, Transaction, query_as};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use self::sessions::Sessions;
+use super::rows::moment;
 use super::statements::{SQLITE, Statements};
 use super::{Result, StoreError};
 
@@ -30,7 +32,7 @@ use sqlx::Sqlite as Db;
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// How long a statement waits for the lock of another process, which has it for milliseconds.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Reads are fast and on one disk.
 const MAX_READERS: u32 = 4;
 
@@ -100,6 +102,14 @@ impl Sqlite {
     async fn wait(&self) {
         self.hint.notified().await;
     }
+}
+
+/// See [`super::clock`].
+pub(super) async fn clock(path: &str) -> Result<Timestamp> {
+    let options = SqliteConnectOptions::new().filename(path).read_only(true);
+    let mut connection = options.connect().await?;
+    let (now,) = query_as::<Db, (i64,)>(SQLITE.clock).fetch_one(&mut connection).await?;
+    moment(now)
 }
 
 /// Locks the file for writing at once: a transaction that reads first and then wants to write
