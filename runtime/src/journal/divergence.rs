@@ -24,6 +24,18 @@ impl Call {
         let JournalEntry { kind, name, occurrence, request, .. } = entry;
         Call { kind: *kind, name: name.clone(), occurrence: *occurrence, request: request.clone() }
     }
+
+    /// What kind of call it is, without its name.
+    pub fn what(&self) -> &'static str {
+        match self.kind {
+            EntryKind::Step => "a step",
+            EntryKind::Sleep => "a sleep",
+            EntryKind::Now => "a reading of the clock",
+            EntryKind::Event => "an event",
+            EntryKind::Child => "the app of a child",
+            EntryKind::Result => "a child",
+        }
+    }
 }
 
 impl fmt::Display for Call {

@@ -4,6 +4,7 @@
 //! something to go on with. The appends of all runs of a worker meet in a [`JournalWriter`].
 
 mod divergence;
+mod parts;
 mod steps;
 mod waits;
 mod writer;
@@ -16,22 +17,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub use self::divergence::{Call, Divergence};
+pub use self::parts::{JournalParts, size};
 pub use self::steps::{Begun, Failed, LiveStep, Spent, StepFailure, StepOptions};
 pub use self::waits::{ChildFailure, ChildRun, ChildStart, Sleep};
 pub use self::writer::JournalWriter;
+use crate::manifest::{Limit, Limits};
+use crate::numbers::{self, Number, fixed};
+use crate::redact::Redactor;
 use crate::store::{Due, EntryKind, EntryState, JournalEntry, Lease, Recorded, StoreError, Usage, WaitKind, WaitingOn};
 
 /// The longest name of a step or an event. Source: V6.
 pub const MAX_NAME_BYTES: usize = 256;
-/// The largest entry: what a call is given, and its result. Source: V9.
-pub const MAX_ENTRY_BYTES: usize = 4 * 1024 * 1024;
-/// The largest sum of a run's entries. Source: V9.
-pub const MAX_JOURNAL_BYTES: usize = 64 * 1024 * 1024;
 /// A wait of this length or less happens in place. Source: R24.
 const MAX_WAIT_IN_PLACE: Duration = Duration::from_secs(2);
 /// No wait is longer: a hundred years, which a moment in the database can still hold.
@@ -51,6 +53,8 @@ pub struct Journal {
     /// The children that were met, by id.
     children: BTreeMap<Uuid, String>,
     bytes: usize,
+    /// What is to be told of its size.
+    warning: Option<String>,
     /// Executions of steps over the whole run. Source: R27.
     step_attempts: u32,
     signals: i64,
@@ -60,26 +64,49 @@ pub struct Journal {
     sink: Sink,
     /// Once cancelled, no new entry begins.
     pause: CancellationToken,
+    secrets: Redactor,
 }
 
 /// What holds for an execution.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Terms {
     pub attempt: u32,
     /// The app's version that is executed.
     pub version: u32,
-    /// How often steps may be executed over the whole run. Source: R27.
-    pub max_step_attempts: u32,
+    pub limits: JournalLimits,
     /// The run in which the journal began: the run itself, or the one it was forked from.
     pub origin_run_id: Uuid,
     /// When that was asked for: where the program's clock begins.
+    #[serde(with = "crate::store::moments")]
     pub origin_at: Timestamp,
     /// Now, by the database's clock.
+    #[serde(with = "crate::store::moments")]
     pub now: Timestamp,
     /// From now; a step is not executed again when its wait would end then or later. Source: R28.
     pub until_deadline: Option<Duration>,
     /// What the run has been told, see [`crate::store::Park::signals`].
     pub signals: i64,
+}
+
+/// How much a journal may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalLimits {
+    /// How often steps may be executed over the whole run. Source: R27.
+    pub step_attempts: u32,
+    /// The largest entry: what a call is given, and its result. Source: V9.
+    pub entry_bytes: usize,
+    /// The largest sum of a run's entries. Source: V9.
+    pub total_bytes: usize,
+}
+
+impl From<&Limits> for JournalLimits {
+    fn from(limits: &Limits) -> JournalLimits {
+        JournalLimits {
+            step_attempts: limits.get(Limit::StepAttempts).try_into().unwrap_or(u32::MAX),
+            entry_bytes: limits.bytes(Limit::JournalEntryMib),
+            total_bytes: limits.bytes(Limit::JournalMib),
+        }
+    }
 }
 
 enum Sink {
@@ -184,7 +211,7 @@ pub enum JournalError {
 }
 
 /// What a run that is to be put aside waits for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parking {
     pub waiting_on: WaitingOn,
     pub child: Option<Uuid>,
@@ -228,7 +255,8 @@ impl Journal {
         let step_attempts = recorded.iter().filter(|entry| entry.kind == EntryKind::Step);
         Journal {
             terms,
-            bytes: recorded.iter().map(size).sum(),
+            bytes: recorded.iter().map(size).fold(0, usize::saturating_add),
+            warning: None,
             step_attempts: step_attempts.fold(0, |sum, entry| sum.saturating_add(all_tries(entry))),
             recorded: recorded.into(),
             met: 0,
@@ -240,12 +268,24 @@ impl Journal {
             skipped: Duration::ZERO,
             sink,
             pause,
+            secrets: Redactor::none(),
         }
+    }
+
+    /// From now on no entry is written in which one of these secrets shows. A replay needs what was recorded, so an
+    /// entry is refused and not changed. Source: V12.
+    pub fn guard(&mut self, secrets: Redactor) {
+        self.secrets = secrets;
     }
 
     /// What holds for this execution.
     pub fn terms(&self) -> &Terms {
         &self.terms
+    }
+
+    /// That the journal is half full, once when it comes to be. Source: V9.
+    pub fn take_warning(&mut self) -> Option<String> {
+        self.warning.take()
     }
 
     /// Whether the next call is one that was recorded before this execution.
@@ -288,10 +328,12 @@ impl Journal {
             if self.pause.is_cancelled() {
                 return Err(JournalError::Paused);
             }
-            if call.request.len() > MAX_ENTRY_BYTES {
-                let (size, call) = (call.request.len(), call);
+            self.check_secrets(&format!("the name of {}", call.what()), call.name.as_bytes())?;
+            self.check_secrets(&format!("what {call} is given"), &call.request)?;
+            let (size, most) = (call.request.len(), self.terms.limits.entry_bytes);
+            if size > most {
                 return Err(JournalError::Refused(format!(
-                    "{call} is given {size} bytes; the most is {MAX_ENTRY_BYTES}"
+                    "{call} is given {size} bytes; the most is {most} (`limits.journal_entry_mib`)"
                 )));
             }
             return Ok(None);
@@ -311,6 +353,12 @@ impl Journal {
 
     fn divergence(&self, entry: &JournalEntry, made: Option<Call>) -> JournalError {
         let (recorded_version, version) = (entry.version, self.terms.version);
+        // What is recorded shows none; what is asked for now was refused if it were new.
+        let made = made.map(|call| Call {
+            name: self.secrets.text(&call.name).into_owned(),
+            request: self.secrets.bytes(&call.request, usize::MAX).into_owned(),
+            ..call
+        });
         let divergence = Divergence { seq: entry.seq, recorded: Call::of(entry), made, recorded_version, version };
         JournalError::Divergence(Box::new(divergence))
     }
@@ -343,23 +391,43 @@ impl Journal {
         }
     }
 
+    fn check_secrets(&self, what: &str, bytes: &[u8]) -> Result<(), JournalError> {
+        let Some(secret) = self.secrets.find(bytes) else { return Ok(()) };
+        Err(JournalError::Refused(format!(
+            "{what} shows the secret `{secret}`, and what is recorded is shown to whoever may read runs: use the secret \
+             within a step, and return what came of it instead"
+        )))
+    }
+
     /// Durable when this returns.
     async fn write(&mut self, entry: JournalEntry) -> Result<Recorded, JournalError> {
-        let size = size(&entry);
-        if size > MAX_ENTRY_BYTES {
-            let call = Call::of(&entry);
+        let JournalLimits { entry_bytes, total_bytes, .. } = self.terms.limits;
+        let (size, call) = (size(&entry), Call::of(&entry));
+        if let EntryState::Finished(result) = &entry.state {
+            self.check_secrets(&format!("the result of {call}"), result)?;
+        }
+        if size > entry_bytes {
             return Err(JournalError::Refused(format!(
-                "the entry of {call} has {size} bytes; the most is {MAX_ENTRY_BYTES}"
+                "the entry of {call} has {size} bytes; the most is {entry_bytes} (`limits.journal_entry_mib`)"
             )));
         }
-        if self.bytes.saturating_add(size) > MAX_JOURNAL_BYTES {
-            let call = Call::of(&entry);
+        let before = self.bytes;
+        if before.saturating_add(size) > total_bytes {
             return Err(JournalError::Refused(format!(
-                "with the entry of {call} the journal of this run would exceed {MAX_JOURNAL_BYTES} bytes"
+                "with the entry of {call} the journal of this run would exceed {total_bytes} bytes \
+                 (`limits.journal_mib`)"
             )));
         }
         // An entry that is written anew counts again: the sum is a limit, not an account.
-        self.bytes += size;
+        self.bytes = before.saturating_add(size);
+        if before <= total_bytes / 2 && self.bytes > total_bytes / 2 {
+            let mib = total_bytes / (1024 * 1024);
+            self.warning = Some(format!(
+                "the journal is half full: it has {} bytes with the entry of {call}, and the most is {mib} MiB \
+                 (`limits.journal_mib`)",
+                self.bytes
+            ));
+        }
         match &self.sink {
             Sink::Store { lease, writer } => writer.append(*lease, entry).await.map_err(JournalError::Store),
             Sink::Tape(tape) => tape.write(entry, self.now()),
@@ -393,14 +461,12 @@ impl Journal {
     }
 }
 
-/// What an entry weighs.
-fn size(entry: &JournalEntry) -> usize {
-    let result = match &entry.state {
-        EntryState::Finished(output) => output.len(),
-        EntryState::Failed(message) | EntryState::Again(message) => message.len(),
-        EntryState::Begun | EntryState::Waiting | EntryState::Indeterminate => 0,
-    };
-    result.saturating_add(entry.request.len())
+/// The numbers of names and waits.
+pub fn numbers() -> Vec<Number> {
+    vec![
+        fixed("V6", "the name of a step or an event", numbers::bytes(MAX_NAME_BYTES)),
+        fixed("R24", "a wait that is not worth putting a run aside", numbers::time(MAX_WAIT_IN_PLACE)),
+    ]
 }
 
 fn all_tries(entry: &JournalEntry) -> u32 {

@@ -197,7 +197,7 @@ impl Journal {
 
     /// Source: R27.
     fn check_step_limit(&self) -> Result<(), JournalError> {
-        let limit = self.terms.max_step_attempts;
+        let limit = self.terms.limits.step_attempts;
         if self.step_attempts < limit { Ok(()) } else { Err(JournalError::StepLimit(limit)) }
     }
 

@@ -9,7 +9,7 @@ fn terms() -> Terms {
     Terms {
         attempt: 1,
         version: 1,
-        max_step_attempts: 1000,
+        limits: JournalLimits::from(&Limits::default()),
         origin_run_id: Uuid::nil(),
         origin_at: CREATED_AT,
         now: CREATED_AT,
@@ -132,7 +132,11 @@ async fn an_error_may_name_its_own_wait_or_that_there_is_no_point_in_one() {
 async fn the_run_ends_when_a_step_wants_more_tries_than_a_run_may_have() {
     let tape = Tape::default();
     let recorded = vec![JournalEntry { tries: 2, tries_before: 5, ..finished(1, "a", 1) }];
-    let mut journal = Journal::on_tape(Terms { max_step_attempts: 8, ..terms() }, recorded, tape.clone());
+    let mut journal = Journal::on_tape(
+        Terms { limits: JournalLimits { step_attempts: 8, ..terms().limits }, ..terms() },
+        recorded,
+        tape.clone(),
+    );
     replayed(&mut journal, "a").await;
     let step = live(&mut journal, "b").await;
     let over = journal.fail(step, failure("declined"), Spent::default()).await;
@@ -214,10 +218,27 @@ async fn the_clock_is_read_once() {
 async fn an_entry_over_the_limit_is_refused() {
     let (mut journal, _) = journal(vec![]);
     let step = live(&mut journal, "big").await;
-    let result = journal.succeed(step, Spent::default(), vec![0; MAX_ENTRY_BYTES + 1]).await;
+    let result = journal.succeed(step, Spent::default(), vec![0; (4 << 20) + 1]).await;
     assert!(matches!(result, Err(JournalError::Refused(_))));
-    let given = StepOptions { given: vec![0; MAX_ENTRY_BYTES + 1], ..options(1) };
+    let given = StepOptions { given: vec![0; (4 << 20) + 1], ..options(1) };
     assert!(matches!(journal.begin("big".to_owned(), given).await, Err(JournalError::Refused(_))));
+}
+
+#[tokio::test] // V9
+async fn a_journal_is_told_once_to_be_half_full_and_holds_no_more_than_it_may() {
+    let limits = JournalLimits { total_bytes: 1000, ..terms().limits };
+    let mut journal = Journal::on_tape(Terms { limits, ..terms() }, vec![], Tape::default());
+    let mut told = vec![];
+    for number in 1..=9 {
+        let step = live(&mut journal, &format!("s{number}")).await;
+        journal.succeed(step, Spent::default(), vec![0; 100]).await.expect("there is room");
+        told.extend(journal.take_warning());
+    }
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("600 bytes") && told[0].contains("`limits.journal_mib`"), "{told:?}");
+    let step = live(&mut journal, "last").await;
+    let refused = journal.succeed(step, Spent::default(), vec![0; 101]).await.expect_err("it is full").to_string();
+    assert!(refused.contains("1000 bytes") && refused.contains("`limits.journal_mib`"), "{refused}");
 }
 
 #[tokio::test] // V6

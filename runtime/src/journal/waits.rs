@@ -104,9 +104,9 @@ impl Journal {
         loop {
             let inbox = writer.store().take_event(lease, self.met.saturating_add(1), &call.name).await?;
             self.signals = inbox.signals;
-            if let Some((payload, at)) = inbox.event {
+            if let Some(payload) = inbox.event {
                 self.bytes = self.bytes.saturating_add(payload.len());
-                self.meet(call, at);
+                self.meet(call, inbox.now);
                 return Ok(Some(payload));
             }
             let Some(due_at) = due_at else { return Err(self.parked(WaitKind::Event, &call.name, None, None)) };
@@ -183,14 +183,13 @@ impl Journal {
         let (lease, writer) = self.server("runs of other apps")?;
         let found = writer.store().find_child(lease, child).await?;
         self.signals = found.signals;
-        let run = found.run;
-        let ended = match run.status {
+        let ended = match found.status {
             Status::Exited => Ok(found.output),
             status if status.is_active() => {
                 return Err(self.parked(WaitKind::Child, &name, None, Some(child)));
             }
             status => {
-                let message = run.failure.map_or_else(|| "it was cancelled".to_owned(), |failure| failure.message);
+                let message = found.failure.map_or_else(|| "it was cancelled".to_owned(), |failure| failure.message);
                 Err(ChildFailure { status: status.as_str().to_owned(), message })
             }
         };

@@ -14,21 +14,20 @@ use self::bindings::relume::durable::journal::{
 };
 use self::bindings::relume::durable::{context, events, journal, runs, time};
 use super::derived::Derived;
-use super::egress::OpenKey;
+use super::egress::{OpenKey, Traffic};
 use super::limits::Limiter;
-use super::traffic::Traffic;
 use super::verdict::{HostFault, ProgramError, Refused};
 use crate::journal::{
     Begun, ChildStart, Failed, Journal, JournalError, LiveStep, Sleep, Spent, StepFailure, StepOptions,
 };
+use crate::kill_point;
 use crate::log::Log;
+use crate::redact::Redactor;
 use crate::retry::{Delays, StepPolicy};
 use crate::store::Usage;
 
-/// The largest output of a run. Source: V9.
-const MAX_OUTPUT_BYTES: usize = 4 * 1024 * 1024;
 /// How much of a program's explanation of its failure is kept.
-const MAX_MESSAGE_BYTES: usize = 64 * 1024;
+pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 
 mod bindings {
     wasmtime::component::bindgen!({
@@ -60,6 +59,8 @@ pub struct Durable {
     pub parameters: BTreeMap<String, String>,
     pub journal: Journal,
     pub log: Log,
+    /// What may show nowhere.
+    pub secrets: Redactor,
     pub derived: Derived,
     pub traffic: Traffic,
     /// What the program set, if it did.
@@ -74,6 +75,17 @@ pub struct Durable {
     pub executions: u64,
     /// The fuel that is left, as of the last call.
     pub fuel_left: u64,
+    /// The largest output. Source: V9.
+    pub max_output_bytes: usize,
+}
+
+impl Durable {
+    /// Once, when the journal comes to be half full. Source: V9.
+    pub fn say_if_half_full(&mut self) {
+        if let Some(warning) = self.journal.take_warning() {
+            self.log.setup(&warning);
+        }
+    }
 }
 
 /// The guest's handle of a step that is being executed, and what was used up when it began.
@@ -109,6 +121,7 @@ impl DurableView<'_> {
     fn met(&mut self) {
         let (seq, at) = self.durable.journal.last_met();
         self.durable.derived.reached(seq, at);
+        self.durable.say_if_half_full();
         if !self.durable.journal.is_replaying() {
             self.durable.log.mute(false);
         }
@@ -124,7 +137,7 @@ impl DurableView<'_> {
     fn open(&mut self, step: LiveStep) -> wasmtime::Result<Resource<OpenStep>> {
         self.durable.executions += 1;
         let key = format!("{}-{}", self.durable.run_id, step.seq());
-        self.durable.open_step = Some(OpenKey { key, execution: self.durable.executions });
+        self.durable.open_step = Some(OpenKey { key, seq: step.seq(), execution: self.durable.executions });
         self.durable.log.mute(false);
         self.durable.derived.enter_step();
         self.limiter.begin_step();
@@ -177,7 +190,7 @@ impl journal::HostStep for DurableView<'_> {
         let spent = Spent { usage, seeds: error.seeds };
         let name = step.name().to_owned();
         let failure = StepFailure {
-            message: shortened(error.message),
+            message: shortened(self.durable.log.hidden(&error.message)),
             is_retryable: error.retryable,
             retry_after: error.retry_after_ms.map(Duration::from_millis),
         };
@@ -265,6 +278,7 @@ impl runs::Host for DurableView<'_> {
 
 impl context::Host for DurableView<'_> {
     fn app(&mut self) -> wasmtime::Result<String> {
+        kill_point::panic_if_asked("host_call");
         Ok(self.durable.app.clone())
     }
 
@@ -290,9 +304,17 @@ impl context::Host for DurableView<'_> {
     }
 
     fn set_output(&mut self, output: Vec<u8>) -> wasmtime::Result<()> {
-        if output.len() > MAX_OUTPUT_BYTES {
-            let size = output.len();
-            return Err(Refused(format!("the output has {size} bytes; the most is {MAX_OUTPUT_BYTES}")).into());
+        let (size, most) = (output.len(), self.durable.max_output_bytes);
+        if size > most {
+            let message = format!("the output has {size} bytes; the most is {most} (`limits.journal_entry_mib`)");
+            return Err(Refused(message).into());
+        }
+        if let Some(secret) = self.durable.secrets.find(&output) {
+            let text = format!(
+                "the output shows the secret `{secret}`, and outputs are shown to whoever may read runs: return what you \
+                 did with it instead"
+            );
+            return Err(Refused(text).into());
         }
         self.durable.output = Some(output);
         Ok(())
@@ -300,7 +322,8 @@ impl context::Host for DurableView<'_> {
 
     fn set_error(&mut self, error: context::Failure) -> wasmtime::Result<()> {
         let step_exhausted = error.step.is_some();
-        self.durable.error = Some(ProgramError { message: shortened(error.message), step_exhausted });
+        let message = shortened(self.durable.log.hidden(&error.message));
+        self.durable.error = Some(ProgramError { message, step_exhausted });
         Ok(())
     }
 
@@ -401,7 +424,8 @@ pub fn fault(error: JournalError) -> wasmtime::Error {
     }
 }
 
-fn shortened(mut message: String) -> String {
+/// As much of an explanation as is kept: it may name what a program made up. Source: V9.
+pub fn shortened(mut message: String) -> String {
     if message.len() > MAX_MESSAGE_BYTES {
         message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
         message.push_str(" [cut]");

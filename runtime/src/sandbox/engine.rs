@@ -8,11 +8,11 @@ use std::time::Duration;
 use wasmtime::{Config, Engine, Strategy, WasmBacktraceDetails};
 
 /// How often a running guest yields to others. Source: SECURITY, "Engine".
-const TICK: Duration = Duration::from_millis(10);
+pub const TICK: Duration = Duration::from_millis(10);
 /// A guest's stack. Source: SECURITY, "Engine".
-const WASM_STACK_BYTES: usize = 512 * 1024;
+pub const WASM_STACK_BYTES: usize = 512 * 1024;
 /// The stack its host calls share with it. Source: SECURITY, "Engine".
-const ASYNC_STACK_BYTES: usize = 2 * 1024 * 1024;
+pub const ASYNC_STACK_BYTES: usize = 2 * 1024 * 1024;
 
 /// Each line is a row of SECURITY's "Engine". All that wasmtime has is named, on or off, so that
 /// another version of it runs the same programs in the same way.

@@ -3,21 +3,21 @@
 
 use wasmtime::ResourceLimiter;
 
-/// Elements of all tables. Source: V3.
-const MAX_TABLE_ELEMENTS: usize = 100_000;
-/// Instances, memories and tables. Source: V3.
-const MAX_INSTANCES: usize = 32;
+use crate::manifest::{Limit, Limits};
+
 /// What one table element costs us.
 const TABLE_ELEMENT_BYTES: usize = size_of::<usize>();
 
 /// The guest asked for more than it may have. Ends the attempt `memory`.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct OverLimit(String);
+pub struct OverLimit(pub String);
 
 /// Refuses growth beyond the limit, and remembers the peaks.
 pub struct Limiter {
     limit_bytes: usize,
+    max_table_elements: usize,
+    max_instances: usize,
     memory_bytes: usize,
     table_elements: usize,
     peak_bytes: usize,
@@ -25,9 +25,17 @@ pub struct Limiter {
 }
 
 impl Limiter {
-    /// A limiter for an attempt that may hold `limit_bytes`.
-    pub fn new(limit_bytes: usize) -> Limiter {
-        Limiter { limit_bytes, memory_bytes: 0, table_elements: 0, peak_bytes: 0, step_peak_bytes: 0 }
+    /// A limiter for an attempt under these limits.
+    pub fn new(limits: &Limits) -> Limiter {
+        Limiter {
+            limit_bytes: limits.bytes(Limit::MemoryMib),
+            max_table_elements: limits.count(Limit::TableElements),
+            max_instances: limits.count(Limit::Instances),
+            memory_bytes: 0,
+            table_elements: 0,
+            peak_bytes: 0,
+            step_peak_bytes: 0,
+        }
     }
 
     /// A step begins, with what the attempt holds already.
@@ -78,35 +86,38 @@ impl ResourceLimiter for Limiter {
             return Ok(false);
         }
         self.table_elements = self.table_elements.saturating_add(desired.saturating_sub(current));
-        if self.table_elements > MAX_TABLE_ELEMENTS {
-            let message = format!("the program asked for more than {MAX_TABLE_ELEMENTS} table elements");
+        if self.table_elements > self.max_table_elements {
+            let most = self.max_table_elements;
+            let message = format!("the program asked for more than {most} table elements (`limits.table_elements`)");
             return Err(wasmtime::Error::new(OverLimit(message)));
         }
         self.check()
     }
 
     fn instances(&self) -> usize {
-        MAX_INSTANCES
+        self.max_instances
     }
 
     fn tables(&self) -> usize {
-        MAX_INSTANCES
+        self.max_instances
     }
 
     fn memories(&self) -> usize {
-        MAX_INSTANCES
+        self.max_instances
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::manifest::{Asked, SomeLimits};
 
     const MIB: usize = 1024 * 1024;
 
     #[test]
     fn the_peak_of_a_step_is_the_most_that_was_held_since_it_began() {
-        let mut limiter = Limiter::new(16 * MIB);
+        let asked = Asked { run: [(Limit::MemoryMib, 16)].into_iter().collect(), ..Asked::default() };
+        let mut limiter = Limiter::new(&Limits::in_force(&asked, &SomeLimits::default()));
         let grow = |limiter: &mut Limiter, from, to| {
             assert!(limiter.memory_growing(from * MIB, to * MIB, None).expect("within the limit"));
             (limiter.step_peak_bytes() / MIB as u64, limiter.peak_bytes() / MIB as u64)

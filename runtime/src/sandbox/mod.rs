@@ -3,65 +3,99 @@
 //! fuel, memory, stack and time. It knows nothing of queues, leases or retries.
 
 mod cache;
+mod compiler;
+mod confine;
 mod derived;
 mod durable;
 mod effects;
 mod egress;
 mod engine;
+mod library;
 mod limits;
+mod numbers;
 mod secrets;
 mod stdio;
-mod traffic;
+mod turns;
 mod upload;
 mod verdict;
+mod weigh;
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use futures_util::FutureExt;
-use sha2::{Digest, Sha256};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-use wasmtime::component::{Component, Linker, ResourceTable};
-use wasmtime::{Engine, Store};
+use wasmtime::component::{Linker, ResourceTable};
+use wasmtime::{Engine, Store, UpdateDeadline};
 use wasmtime_wasi::p2::bindings::CommandPre;
 use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use self::cache::Cache;
+use self::compiler::Compiler;
 use self::derived::Derived;
 use self::durable::{Durable, DurableView};
-use self::egress::{Egress, EgressRules};
+use self::egress::{Asking, Egress, EgressLimits, EgressRules, Gateway, Traffic, WayOut};
 use self::engine::Ticker;
+use self::library::Library;
 use self::limits::Limiter;
 use self::stdio::Lines;
-use self::traffic::Traffic;
+use self::turns::Turns;
 use self::verdict::Remains;
 use crate::journal::{Journal, JournalError, Parking};
 use crate::log::{Log, Stream};
-use crate::manifest::Settings;
+use crate::manifest::{Asked, Limit, Limits, Settings};
+use crate::policy::Policy;
+use crate::redact::Redactor;
 use crate::run::{FailureKind, Outcome};
-use crate::store::{StoreError, Usage};
+use crate::store::Usage;
 
 pub use self::cache::hex;
+pub use self::compiler::{COMMAND as COMPILE_COMMAND, compile_from_stdin};
+pub use self::confine::{close_inherited, executor as confine_executor, probe as probe_confinement};
 pub use self::effects::{Effect, Effects};
+pub use self::egress::{Ask, AskedAnswer, AskedError, AskedRequest, Outlet};
 pub use self::engine::config as engine_config;
-pub use self::secrets::{SecretError, open_secrets};
-pub use self::upload::{MAX_COMPONENT_BYTES, Refusal};
+pub use self::library::{Inspection, LoadError};
+pub use self::numbers::numbers;
+pub use self::secrets::{SecretError, hiding, open_secrets};
+pub use self::upload::{Cost, MAX_COMPONENT_BYTES, Refusal, check as check_upload};
+pub use self::verdict::panicked;
 
-/// Handles a guest may hold. Source: V3.
-const MAX_HANDLES: usize = 4096;
 /// What host calls may allocate on a guest's behalf before it is refused: the largest journal
 /// entry and its neighbours in flight.
 const HOSTCALL_FUEL: usize = 16 * 1024 * 1024;
 /// The most random bytes of one call.
 const MAX_RANDOM_BYTES: u64 = 64 * 1024;
-/// Compiled components that stay in memory.
-const MAX_LOADED: usize = 32;
+
+/// What a sandbox is made with.
+#[derive(Debug, Clone)]
+pub struct SandboxOptions {
+    cache_folder: PathBuf,
+    program: PathBuf,
+    policy: Policy,
+}
+
+impl SandboxOptions {
+    /// Keeps compiled components in `cache_folder`; `program` is `relume`, which is started to compile. The default
+    /// policy.
+    pub fn new(cache_folder: impl Into<PathBuf>, program: impl Into<PathBuf>) -> SandboxOptions {
+        SandboxOptions { cache_folder: cache_folder.into(), program: program.into(), policy: Policy::default() }
+    }
+
+    /// With the operator's ceiling.
+    #[must_use]
+    pub fn policy(self, policy: Policy) -> SandboxOptions {
+        SandboxOptions { policy, ..self }
+    }
+}
 
 /// Runs guests. Clones share everything.
 #[derive(Clone)]
@@ -72,12 +106,22 @@ pub struct Sandbox {
 struct Inner {
     engine: Engine,
     linker: Linker<Guest>,
+    policy: Policy,
     ticker: Ticker,
-    cache: Cache,
+    turns: Turns,
+    network: Network,
+    /// Not there in a process that executes one guest and no more.
+    library: Option<Library>,
     /// Most recently used first.
     loaded: Mutex<Vec<(String, Code)>>,
-    /// One compilation at a time: it uses every core by itself.
-    compiling: tokio::sync::Mutex<()>,
+    /// Components that are made ready: whoever else wants one of them waits for that.
+    in_work: Mutex<BTreeMap<String, Weak<tokio::sync::Mutex<()>>>>,
+}
+
+/// Where requests of guests go.
+enum Network {
+    Own(Arc<Gateway>),
+    Asked(Arc<dyn Ask>),
 }
 
 /// A compiled component, ready to be instantiated.
@@ -92,28 +136,6 @@ impl Code {
     pub fn is_durable(&self) -> bool {
         self.is_durable
     }
-}
-
-/// What is known of an upload that is an app.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Inspection {
-    /// Its sha256 in lower-case hexadecimal.
-    pub digest: String,
-    /// Whether it uses the journal.
-    pub durable: bool,
-    /// The interfaces it imports.
-    pub imports: Vec<String>,
-}
-
-/// Why a component could not be made ready.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// It could not be read from the store.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// It was stored, but cannot be compiled here.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
 }
 
 /// One attempt to execute.
@@ -132,6 +154,8 @@ pub struct Task {
     /// What it finds there over all of these.
     pub secrets: Vec<(String, String)>,
     pub settings: Settings,
+    /// What is in force, see [`Sandbox::limits`].
+    pub limits: Limits,
     /// How long it may run, if that is less than its version may.
     pub running_timeout: Option<Duration>,
     /// What the attempt used up before it was put aside: there is one tank for all of it.
@@ -143,7 +167,7 @@ pub struct Task {
 }
 
 /// An execution that came to an end, be it the attempt's or not.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Execution {
     /// How the attempt ended, unless it is to go on.
     pub end: Result<Outcome, Interrupted>,
@@ -153,7 +177,7 @@ pub struct Execution {
 }
 
 /// The attempt did not end: it is to go on elsewhere or later, or has been taken away.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Interrupted {
     /// Another worker has the run now.
     LeaseLost,
@@ -177,111 +201,109 @@ impl Execution {
 }
 
 impl Sandbox {
-    /// A sandbox that keeps compiled components in `cache_folder`.
-    pub fn new(cache_folder: &Path) -> anyhow::Result<Sandbox> {
+    /// A sandbox as `options` say.
+    pub fn new(options: SandboxOptions) -> anyhow::Result<Sandbox> {
+        let SandboxOptions { cache_folder, program, policy } = options;
+        let gateway = Arc::new(Gateway::new(&policy.egress)?);
+        let cache = Cache::open(&cache_folder)
+            .with_context(|| format!("the cache in {} could not be opened", cache_folder.display()))?;
+        let compiler = Compiler::new(program.clone(), policy.compile);
+        Sandbox::with(policy, Network::Own(gateway), Some(Library { program, cache, compiler }))
+    }
+
+    /// A sandbox for one guest in a process that has neither network nor files: whoever started it answers.
+    pub fn asking(ask: Arc<dyn Ask>) -> anyhow::Result<Sandbox> {
+        Sandbox::with(Policy::default(), Network::Asked(ask), None)
+    }
+
+    fn with(policy: Policy, network: Network, library: Option<Library>) -> anyhow::Result<Sandbox> {
+        // A guest may read an error of its streams as text, which would hold our own stack where RUST_BACKTRACE is set.
+        wasmtime::error::disable_backtrace();
         let engine = Engine::new(&engine::config())?;
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
         durable::add_to_linker(&mut linker, Guest::durable)?;
         let ticker = Ticker::start(&engine).context("the engine's clock could not be started")?;
-        let cache = Cache::open(cache_folder)
-            .with_context(|| format!("the cache in {} could not be opened", cache_folder.display()))?;
-        let (loaded, compiling) = (Mutex::default(), tokio::sync::Mutex::default());
-        Ok(Sandbox { inner: Arc::new(Inner { engine, linker, ticker, cache, loaded, compiling }) })
+        let (turns, loaded, in_work) = (Turns::new(), Mutex::default(), Mutex::default());
+        let inner = Inner { engine, linker, policy, ticker, turns, network, library, loaded, in_work };
+        Ok(Sandbox { inner: Arc::new(inner) })
     }
 
-    /// Checks an upload and compiles it, so that its first run finds it ready.
-    pub async fn inspect(&self, component: Vec<u8>) -> Result<Inspection, Refusal> {
-        let imports = upload::check(&component)?;
-        let digest = hex(&Sha256::digest(&component));
-        if self.loaded(&digest).is_none() {
-            self.make_ready(&digest, async || Ok::<_, Refusal>(component)).await?;
-        }
-        Ok(Inspection { digest, durable: imports.iter().any(|name| upload::is_of_durable(name)), imports })
+    /// What the operator allows.
+    pub fn policy(&self) -> &Policy {
+        &self.inner.policy
     }
 
-    /// The compiled component `digest`: from memory, from disk, or compiled from what
-    /// `component` returns.
-    pub async fn load(
-        &self,
-        digest: &str,
-        component: impl AsyncFnOnce() -> Result<Vec<u8>, StoreError>,
-    ) -> Result<Code, LoadError> {
-        match self.loaded(digest) {
-            Some(code) => Ok(code),
-            None => self.make_ready(digest, async || Ok::<_, LoadError>(component().await?)).await,
-        }
+    /// The limits in force here for what was asked for.
+    pub fn limits(&self, asked: &Asked) -> Limits {
+        Limits::in_force(asked, &self.inner.policy.limits)
     }
 
-    async fn make_ready<E: From<Refusal>>(
-        &self,
-        digest: &str,
-        component: impl AsyncFnOnce() -> Result<Vec<u8>, E>,
-    ) -> Result<Code, E> {
-        let _one_at_a_time = self.inner.compiling.lock().await;
-        if let Some(code) = self.loaded(digest) {
-            return Ok(code);
-        }
-        let inner = self.inner.clone();
-        let name = digest.to_owned();
-        let code = match spawn_blocking(move || inner.load_cached(&name)).await {
-            Ok(Some(code)) => code,
-            Ok(None) => {
-                let component = component().await?;
-                let (inner, name) = (self.inner.clone(), digest.to_owned());
-                spawn_blocking(move || inner.compile(&name, &component)).await.and_then(|code| code)?
-            }
-            Err(refusal) => return Err(refusal.into()),
+    /// The way out for an attempt that is executed in a process without a network. `None` where there is none here.
+    pub fn outlet(&self, code: &Code, task: &Task) -> Option<Outlet> {
+        let Network::Own(gateway) = &self.inner.network else { return None };
+        let rules = EgressRules {
+            gateway: gateway.clone(),
+            limits: EgressLimits::from(&task.limits),
+            run_id: task.run_id,
+            attempt: task.attempt,
+            allowed_hosts: &task.settings.allowed_hosts,
+            in_steps_only: code.is_durable,
+            loose_io: task.settings.loose_io,
+            effects: task.effects.clone(),
         };
-        let mut loaded = self.inner.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        loaded.insert(0, (digest.to_owned(), code.clone()));
-        loaded.truncate(MAX_LOADED);
-        Ok(code)
-    }
-
-    /// The components that [`Sandbox::load`] returns at once.
-    pub fn loaded_digests(&self) -> Vec<String> {
-        let loaded = self.inner.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        loaded.iter().map(|(digest, _)| digest.clone()).collect()
-    }
-
-    fn loaded(&self, digest: &str) -> Option<Code> {
-        let mut loaded = self.inner.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        let position = loaded.iter().position(|(name, _)| name == digest)?;
-        loaded[..=position].rotate_right(1);
-        Some(loaded[0].1.clone())
+        let (traffic, log) = (Traffic::default(), task.log.clone());
+        let egress = Egress::new(rules, traffic.clone(), log.clone());
+        Some(Outlet { egress, traffic, log })
     }
 
     /// Executes one attempt in a store of its own. Dropping the future ends the guest.
-    pub async fn execute(&self, code: &Code, task: Task) -> Execution {
-        let limits = task.settings.limits.clone();
+    pub async fn execute(&self, code: &Code, mut task: Task) -> Execution {
+        let hidden = Redactor::new(&task.secrets);
+        task.log.hide(hidden.clone());
+        task.journal.guard(hidden.clone());
+        let Execution { end, usage, used_loose_io } = self.execute_guarded(code, task, &hidden).await;
+        Execution { end: end.map(|outcome| hiding(&hidden, outcome)), usage, used_loose_io }
+    }
+
+    async fn execute_guarded(&self, code: &Code, task: Task, hidden: &Redactor) -> Execution {
+        let limits = task.limits.clone();
         let running_time = limits.running_time().min(task.running_timeout.unwrap_or(Duration::MAX));
         let until_deadline = task.journal.terms().until_deadline.unwrap_or(Duration::MAX);
         if until_deadline.is_zero() {
             // A program that only waits would be put aside again before it is stopped.
             return Execution { end: Ok(verdict::past_deadline()), usage: Usage::default(), used_loose_io: false };
         }
-        let fuel = limits.fuel.saturating_sub(task.fuel_used);
+        let fuel = limits.fuel().saturating_sub(task.fuel_used);
         let log = task.log.clone();
-        let mut store = match self.store_for(code, task, fuel) {
+        let mut store = match self.store_for(code, task, fuel, hidden) {
             Ok(store) => store,
             Err(error) => return broken(&error),
         };
         let _awake = self.inner.ticker.wake();
-        let running = AssertUnwindSafe(run_main(code, &mut store, fuel)).catch_unwind();
+        let interrupted = Arc::new(AtomicBool::new(false));
+        let seen = interrupted.clone();
+        store.epoch_deadline_callback(move |_| {
+            seen.store(true, Ordering::Relaxed);
+            Ok(UpdateDeadline::Yield(1))
+        });
+        let running = AssertUnwindSafe(run_main(code, &mut store, fuel, &limits)).catch_unwind();
+        let running = self.inner.turns.share(&interrupted, running);
         let end = tokio::time::timeout(running_time.min(until_deadline), running).await;
 
         let fuel_left = store.get_fuel().unwrap_or(0);
         let guest = store.data_mut();
+        guest.durable.say_if_half_full();
         let (bytes_in, bytes_out) = guest.durable.traffic.bytes();
         let peak_memory_bytes = guest.limiter.peak_bytes();
         let usage = Usage { fuel: fuel.saturating_sub(fuel_left), peak_memory_bytes, bytes_in, bytes_out };
         let used_loose_io = guest.egress.used_loose_io();
+        guest.egress.close();
         let end = match end {
             Err(_elapsed) if until_deadline <= running_time => Ok(verdict::past_deadline()),
             Err(_elapsed) => Ok(verdict::out_of_time(running_time, &limits)),
-            Ok(Err(panic)) => Ok(verdict::panicked(panic)),
+            Ok(Err(panic)) => Ok(panicked(panic)),
             Ok(Ok(end)) => {
                 let durable = &mut guest.durable;
                 let left_over = match durable.journal.end() {
@@ -297,14 +319,27 @@ impl Sandbox {
         Execution { end, usage, used_loose_io }
     }
 
-    fn store_for(&self, code: &Code, task: Task, fuel: u64) -> wasmtime::Result<Store<Guest>> {
+    fn store_for(&self, code: &Code, task: Task, fuel: u64, hidden: &Redactor) -> wasmtime::Result<Store<Guest>> {
         let Task {
-            run_id, app, run, attempt, args, input, parameters, secrets, settings, journal, log, effects, ..
+            run_id,
+            app,
+            run,
+            attempt,
+            args,
+            input,
+            parameters,
+            secrets,
+            settings,
+            limits,
+            journal,
+            log,
+            effects,
+            ..
         } = task;
         let mut wasi = WasiCtx::builder();
         wasi.arg(&app).args(&args).stdin(MemoryInputPipe::new(input.clone()));
-        wasi.stdout(Lines { log: log.clone(), stream: Stream::Stdout });
-        wasi.stderr(Lines { log: log.clone(), stream: Stream::Stderr });
+        wasi.stdout(Lines::new(log.clone(), Stream::Stdout));
+        wasi.stderr(Lines::new(log.clone(), Stream::Stderr));
         wasi.max_random_size(MAX_RANDOM_BYTES).allow_tcp(false).allow_udp(false);
         let mut environment: BTreeMap<&str, &str> = BTreeMap::new();
         environment.extend(settings.env.iter().map(|(name, value)| (name.as_str(), value.as_str())));
@@ -319,22 +354,31 @@ impl Sandbox {
         };
         derived.set(&mut wasi);
         let traffic = Traffic::default();
-        let rules = EgressRules {
-            allowed_hosts: &settings.allowed_hosts,
-            in_steps_only: code.is_durable,
-            loose_io: settings.loose_io,
-            effects,
+        let egress = match &self.inner.network {
+            Network::Own(gateway) => {
+                let rules = EgressRules {
+                    gateway: gateway.clone(),
+                    limits: EgressLimits::from(&limits),
+                    run_id,
+                    attempt,
+                    allowed_hosts: &settings.allowed_hosts,
+                    in_steps_only: code.is_durable,
+                    loose_io: settings.loose_io,
+                    effects,
+                };
+                WayOut::Own(Box::new(Egress::new(rules, traffic.clone(), log.clone())))
+            }
+            Network::Asked(ask) => WayOut::Asking(Asking { ask: ask.clone(), log: log.clone(), step: None }),
         };
-        let egress = Egress::new(rules, traffic.clone(), log.clone());
         let mut table = ResourceTable::new();
-        table.set_max_capacity(MAX_HANDLES);
+        table.set_max_capacity(limits.count(Limit::Handles));
         log.mute(journal.is_replaying());
         let guest = Guest {
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
             egress,
             table,
-            limiter: Limiter::new(settings.limits.memory_bytes()),
+            limiter: Limiter::new(&limits),
             durable: Durable {
                 run_id,
                 app,
@@ -344,6 +388,7 @@ impl Sandbox {
                 parameters,
                 journal,
                 log,
+                secrets: hidden.clone(),
                 derived,
                 traffic,
                 output: None,
@@ -352,14 +397,14 @@ impl Sandbox {
                 open_step: None,
                 executions: 0,
                 fuel_left: fuel,
+                max_output_bytes: limits.bytes(Limit::JournalEntryMib),
             },
         };
         let mut store = Store::new(&self.inner.engine, guest);
         store.limiter(|guest| &mut guest.limiter);
         store.set_hostcall_fuel(HOSTCALL_FUEL);
-        store.set_max_component_handles(MAX_HANDLES);
+        store.set_max_component_handles(limits.count(Limit::Handles));
         store.set_epoch_deadline(1);
-        store.epoch_deadline_async_yield_and_update(1);
         store.set_fuel(fuel)?;
         Ok(store)
     }
@@ -367,8 +412,14 @@ impl Sandbox {
 
 /// Instantiates the program and calls its `main`. What instantiation burnt is given back, so that
 /// the limit is the program's own; an endless loop in it still meets the limit.
-async fn run_main(code: &Code, store: &mut Store<Guest>, fuel: u64) -> wasmtime::Result<Result<(), ()>> {
-    let command = code.command.instantiate_async(&mut *store).await?;
+async fn run_main(
+    code: &Code,
+    store: &mut Store<Guest>,
+    fuel: u64,
+    limits: &Limits,
+) -> wasmtime::Result<Result<(), ()>> {
+    let command = code.command.instantiate_async(&mut *store).await;
+    let command = command.map_err(|error| verdict::not_instantiated(error, limits))?;
     store.set_fuel(fuel)?;
     command.wasi_cli_run().call_run(store).await
 }
@@ -379,46 +430,11 @@ fn broken(error: &wasmtime::Error) -> Execution {
     Execution::without_program(Outcome::failed(FailureKind::Host, "Relume could not prepare the sandbox"))
 }
 
-async fn spawn_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| Refusal::Host(error.into()))
-}
-
-impl Inner {
-    fn load_cached(&self, digest: &str) -> Option<Code> {
-        let code = self.cache.load(&self.engine, digest)?;
-        // SAFETY: the bytes carry our MAC for this component and engine, so they are what
-        // `Component::serialize` made on this machine.
-        #[allow(unsafe_code, reason = "the one place where machine code is loaded")]
-        let component = unsafe { Component::deserialize(&self.engine, code) };
-        let code = component.and_then(|component| self.link(&component));
-        code.inspect_err(|error| tracing::warn!(%error, digest, "a compiled component is compiled again")).ok()
-    }
-
-    fn compile(&self, digest: &str, bytes: &[u8]) -> Result<Code, Refusal> {
-        upload::check(bytes)?;
-        let does_not_compile = |error: wasmtime::Error| Refusal::DoesNotCompile(error.root_cause().to_string());
-        let component = Component::from_binary(&self.engine, bytes).map_err(does_not_compile)?;
-        let does_not_link = |error: wasmtime::Error| Refusal::UnknownImports(vec![format!("{error:#}")]);
-        let code = self.link(&component).map_err(does_not_link)?;
-        let serialized = component.serialize().map_err(|error| Refusal::Host(error.into()))?;
-        if let Err(error) = self.cache.store(&self.engine, digest, &serialized) {
-            tracing::warn!(%error, digest, "a compiled component could not be kept on disk");
-        }
-        Ok(code)
-    }
-
-    fn link(&self, component: &Component) -> wasmtime::Result<Code> {
-        let imports = component.component_type();
-        let is_durable = imports.imports(&self.engine).any(|(name, _)| upload::is_of_durable(name));
-        Ok(Code { command: CommandPre::new(self.linker.instantiate_pre(component)?)?, is_durable })
-    }
-}
-
 /// What the host keeps for one guest.
 struct Guest {
     wasi: WasiCtx,
     http: WasiHttpCtx,
-    egress: Egress,
+    egress: WayOut,
     table: ResourceTable,
     limiter: Limiter,
     durable: Durable,
@@ -438,7 +454,7 @@ impl WasiView for Guest {
 
 impl WasiHttpView for Guest {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        self.egress.step.clone_from(&self.durable.open_step);
-        WasiHttpCtxView { hooks: &mut self.egress, table: &mut self.table, ctx: &mut self.http }
+        let hooks = self.egress.hooks(&self.durable.open_step);
+        WasiHttpCtxView { hooks, table: &mut self.table, ctx: &mut self.http }
     }
 }

@@ -1,5 +1,7 @@
 //! What an app is given by name: the secrets of its manifest, opened.
 
+use crate::redact::Redactor;
+use crate::run::Outcome;
 use crate::store::{Store, StoreError};
 use crate::vault::Vault;
 
@@ -36,4 +38,13 @@ pub async fn open_secrets(
         }
     }
     Ok(secrets)
+}
+
+/// The outcome, in whose texts no secret shows. Its output was refused if one did.
+pub fn hiding(secrets: &Redactor, mut outcome: Outcome) -> Outcome {
+    if let Outcome::Failed { failure, .. } | Outcome::NotRetryable { failure, .. } = &mut outcome {
+        failure.message = secrets.text(&failure.message).into_owned();
+        failure.backtrace = failure.backtrace.as_deref().map(|trace| secrets.text(trace).into_owned());
+    }
+    outcome
 }

@@ -1,10 +1,10 @@
 //! The program's stdout and stderr: bytes that become lines of the log. A program that prints
-//! faster than the log is stored waits.
+//! faster than the log is stored waits, and one that does not wait is ended.
 
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
-use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
 use crate::log::{Log, Stream};
 
@@ -14,8 +14,17 @@ const WRITE_BYTES: usize = 64 * 1024;
 /// One of the two streams.
 #[derive(Clone)]
 pub struct Lines {
-    pub log: Log,
-    pub stream: Stream,
+    log: Log,
+    stream: Stream,
+    /// What the guest was told it may write.
+    permitted_bytes: usize,
+}
+
+impl Lines {
+    /// What is written to `stream` is kept in `log`.
+    pub fn new(log: Log, stream: Stream) -> Lines {
+        Lines { log, stream, permitted_bytes: 0 }
+    }
 }
 
 impl IsTerminal for Lines {
@@ -37,6 +46,11 @@ impl StdoutStream for Lines {
 
 impl OutputStream for Lines {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        if bytes.len() > self.permitted_bytes {
+            let message = "the program wrote to stdout or stderr more than it was told it may";
+            return Err(StreamError::Trap(wasmtime::Error::msg(message)));
+        }
+        self.permitted_bytes -= bytes.len();
         self.log.write(self.stream, &bytes);
         Ok(())
     }
@@ -46,7 +60,8 @@ impl OutputStream for Lines {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        Ok(if self.log.has_room() { WRITE_BYTES } else { 0 })
+        self.permitted_bytes = if self.log.has_room() { WRITE_BYTES } else { 0 };
+        Ok(self.permitted_bytes)
     }
 }
 

@@ -1,14 +1,16 @@
 //! Is this upload an app we can run? Everything that can be told without compiling it.
 
-use wasmparser::{Parser, Payload};
+use std::fmt;
+
+use wasmparser::Parser;
 use wasmtime::Engine;
+
+use super::weigh::{MAX_EXPORTS, MAX_IMPORTS, weigh};
 
 /// The largest upload. Source: V5.
 pub const MAX_COMPONENT_BYTES: usize = 64 * 1024 * 1024;
-/// The most imports. Source: V6.
-const MAX_IMPORTS: usize = 64;
 /// The longest name of an import or export. Source: V6.
-const MAX_NAME_BYTES: usize = 256;
+pub const MAX_NAME_BYTES: usize = 256;
 /// What a component must export to be started.
 const ENTRY: &str = "wasi:cli/run";
 /// The packages whose interfaces we link. Some of them refuse when they are called: components
@@ -43,15 +45,44 @@ pub enum Refusal {
     UnknownImports(Vec<String>),
     #[error("the component has {0} imports; the most is {MAX_IMPORTS}")]
     TooManyImports(usize),
-    #[error("the component has an import or export whose name is longer than {MAX_NAME_BYTES} bytes")]
-    NameTooLong,
+    #[error("the component has {0} exports; the most is {MAX_EXPORTS}")]
+    TooManyExports(usize),
+    #[error("the component has an import or export whose name has {0} bytes; the most is {MAX_NAME_BYTES}")]
+    NameTooLong(usize),
+    /// Counted up to where it is too much.
+    #[error("the component has {found} {what}, or more; the most is {most}")]
+    TooMany { what: &'static str, found: u64, most: u64 },
     #[error("the component exports no `{ENTRY}`, so there is nothing to start")]
     NoEntry,
     #[error("the component does not compile: {0}")]
     DoesNotCompile(String),
+    #[error("the component costs too much to compile: it takes more than {0}")]
+    TooCostly(Cost),
     /// Our fault, not the upload's.
     #[error("the component could not be checked: {0}")]
     Host(#[source] anyhow::Error),
+}
+
+/// What compiling may cost. Source: V5.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cost {
+    /// Of the processor's time.
+    CpuSeconds(u32),
+    Seconds(u64),
+    MemoryMib(u32),
+    /// Machine code that came of it.
+    CodeMib(usize),
+}
+
+impl fmt::Display for Cost {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Cost::CpuSeconds(seconds) => write!(f, "{seconds} s of the processor's time"),
+            Cost::Seconds(seconds) => write!(f, "{seconds} s"),
+            Cost::MemoryMib(mib) => write!(f, "{mib} MiB of memory, or too deep a stack"),
+            Cost::CodeMib(mib) => write!(f, "{mib} MiB of machine code"),
+        }
+    }
 }
 
 impl Refusal {
@@ -66,9 +97,12 @@ impl Refusal {
             Refusal::Malformed(_) => "component_malformed",
             Refusal::UnknownImports(_) => "unknown_imports",
             Refusal::TooManyImports(_) => "too_many_imports",
-            Refusal::NameTooLong => "name_too_long",
+            Refusal::TooManyExports(_) => "too_many_exports",
+            Refusal::NameTooLong(_) => "name_too_long",
+            Refusal::TooMany { .. } => "component_too_complex",
             Refusal::NoEntry => "no_entry",
             Refusal::DoesNotCompile(_) => "component_does_not_compile",
+            Refusal::TooCostly(_) => "component_too_costly",
             Refusal::Host(_) => "host",
         }
     }
@@ -82,8 +116,14 @@ impl Refusal {
             Refusal::TooLarge(_) => "strip debug information, e.g. `strip = true` in the release profile",
             Refusal::Precompiled => "upload the .wasm component it was made from",
             Refusal::Malformed(_) => "build or copy the file again",
-            Refusal::UnknownImports(_) | Refusal::TooManyImports(_) | Refusal::NameTooLong => {
+            Refusal::UnknownImports(_)
+            | Refusal::TooManyImports(_)
+            | Refusal::TooManyExports(_)
+            | Refusal::NameTooLong(_) => {
                 "an app may import WASI 0.2 and relume:durable: target `wasm32-wasip2` and remove other imports"
+            }
+            Refusal::TooMany { .. } | Refusal::TooCostly(_) => {
+                "make it smaller: optimise for size, leave out what is not used, and split the largest functions"
             }
             Refusal::DoesNotCompile(_) => "build it without the WebAssembly proposal that the error names",
             Refusal::Host(_) => "try again; if it persists, see the server's log",
@@ -108,14 +148,12 @@ pub fn check(component: &[u8]) -> Result<Vec<String>, Refusal> {
     if Parser::is_core_wasm(component) {
         return Err(Refusal::CoreModule);
     }
-    let (imports, exports) = names(component).map_err(|e| Refusal::Malformed(e.to_string()))?;
-    if imports.len() > MAX_IMPORTS {
-        return Err(Refusal::TooManyImports(imports.len()));
+    let (imports, exports) = weigh(component)?;
+    if let Some(name) = imports.iter().chain(&exports).find(|name| name.len() > MAX_NAME_BYTES) {
+        return Err(Refusal::NameTooLong(name.len()));
     }
-    if imports.iter().chain(&exports).any(|name| name.len() > MAX_NAME_BYTES) {
-        return Err(Refusal::NameTooLong);
-    }
-    let unknown: Vec<String> = imports.iter().filter(|name| !is_ours(name)).cloned().collect();
+    let unknown: Vec<String> =
+        imports.iter().filter(|name| !is_ours(name)).map(|name| name.escape_debug().to_string()).collect();
     if !unknown.is_empty() {
         return Err(Refusal::UnknownImports(unknown));
     }
@@ -132,27 +170,4 @@ pub fn is_of_durable(import: &str) -> bool {
 
 fn is_ours(import: &str) -> bool {
     import.split_once('/').is_some_and(|(package, _)| PACKAGES.contains(&package))
-}
-
-/// The names of the outermost component's imports and exports.
-fn names(component: &[u8]) -> wasmparser::Result<(Vec<String>, Vec<String>)> {
-    let (mut imports, mut exports, mut depth) = (vec![], vec![], 0usize);
-    for payload in Parser::new(0).parse_all(component) {
-        match payload? {
-            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
-            Payload::End(_) => depth = depth.saturating_sub(1),
-            Payload::ComponentImportSection(section) if depth == 0 => {
-                for import in section {
-                    imports.push(import?.name.name.to_owned());
-                }
-            }
-            Payload::ComponentExportSection(section) if depth == 0 => {
-                for export in section {
-                    exports.push(export?.name.name.to_owned());
-                }
-            }
-            _ => {}
-        }
-    }
-    Ok((imports, exports))
 }

@@ -10,14 +10,15 @@ use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use super::Interrupted;
+use super::durable::shortened;
 use super::limits::OverLimit;
 use crate::journal::{Divergence, JournalError, Parking};
-use crate::manifest::Limits;
+use crate::manifest::{Limit, Limits};
 use crate::run::{Failure, FailureKind, Outcome};
 use crate::store::StoreError;
 
 /// How much of a stack is kept.
-const MAX_BACKTRACE_BYTES: usize = 8 * 1024;
+pub const MAX_BACKTRACE_BYTES: usize = 8 * 1024;
 
 /// The host could not do what the guest asked: our fault, or no fault at all.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +67,26 @@ pub struct Remains {
     pub last_words: Vec<String>,
 }
 
+/// What keeps a program from being instantiated, if it has no type: that it has more parts than wasmtime may make for it.
+pub fn not_instantiated(error: wasmtime::Error, limits: &Limits) -> wasmtime::Error {
+    let has_a_type = error.is::<Trap>()
+        || error.is::<OverLimit>()
+        || error.is::<HostFault>()
+        || error.is::<I32Exit>()
+        || error.is::<Refused>()
+        || error.is::<Divergence>()
+        || error.is::<JournalError>()
+        || error.is::<ResourceTableError>();
+    if has_a_type {
+        return error;
+    }
+    let (most, cause) = (limits.get(Limit::Instances), error.root_cause().to_string());
+    let text = format!(
+        "{cause}: a program has at most {most} instances, as many memories and as many tables (`limits.instances`)"
+    );
+    wasmtime::Error::new(OverLimit(text))
+}
+
 /// How the attempt ended; or why it goes on elsewhere.
 pub fn verdict(remains: Remains, limits: &Limits) -> Result<Outcome, Interrupted> {
     let Remains { end, output, error, not_retryable, left_over, last_words } = remains;
@@ -86,6 +107,7 @@ pub fn verdict(remains: Remains, limits: &Limits) -> Result<Outcome, Interrupted
         return Ok(exited(*code));
     }
     let (kind, message) = classify(&trap, limits, &last_words);
+    let message = shortened(message);
     let backtrace = trap.downcast_ref::<WasmBacktrace>().map(|backtrace| {
         let mut text = backtrace.to_string();
         text.truncate(text.floor_char_boundary(MAX_BACKTRACE_BYTES));
@@ -154,14 +176,17 @@ fn classify(trap: &wasmtime::Error, limits: &Limits, last_words: &[String]) -> (
         return (FailureKind::Memory, over.to_string());
     }
     if let Some(ResourceTableError::Full) = trap.downcast_ref::<ResourceTableError>() {
-        return (FailureKind::Memory, "the program holds more handles than it may".to_owned());
+        return (
+            FailureKind::Memory,
+            format!("the program holds more than {} handles (`limits.handles`)", limits.get(Limit::Handles)),
+        );
     }
     if let Some(refused) = trap.downcast_ref::<Refused>() {
         return (FailureKind::Error, refused.to_string());
     }
     match trap.downcast_ref::<Trap>() {
         Some(Trap::OutOfFuel) => {
-            (FailureKind::Fuel, format!("the program used up its fuel of {} (`limits.fuel`)", limits.fuel))
+            (FailureKind::Fuel, format!("the program used up its fuel of {} (`limits.fuel`)", limits.fuel()))
         }
         Some(Trap::StackOverflow) => {
             (FailureKind::Stack, "the program's stack overflowed: does it recurse without end?".to_owned())

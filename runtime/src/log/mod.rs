@@ -1,30 +1,32 @@
 //! What did the guest print? A [`Log`] turns the bytes of one attempt into numbered lines, with
-//! limits; a [`LogWriter`] stores the lines of all attempts of a worker, a batch at a time.
+//! limits; a [`LogWriter`] stores the lines of all attempts of a worker. So it does with what they called over the
+//! network.
+
+mod writer;
 
 use std::collections::VecDeque;
 use std::io::{IsTerminal, Write as _};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use jiff::Timestamp;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::Notify;
 
-use crate::kill_point;
-use crate::store::{Channel, Lease, LogLine, Store, StoreError};
+use self::writer::{Message, call_bytes};
+use crate::manifest::{Limit, Limits};
+use crate::numbers::{Number, bytes, count, fixed};
+use crate::redact::Redactor;
+use crate::store::{Call, Channel, Lease, LogLine};
+use crate::telemetry::{LOG_LINES, LOG_LINES_DROPPED};
 
-/// The longest line that is kept whole. Source: V8.
-pub const MAX_LINE_BYTES: usize = 16 * 1024;
-/// The most that is kept of one attempt. Source: V8.
-pub const MAX_ATTEMPT_BYTES: usize = 10 * 1024 * 1024;
+pub use self::writer::LogWriter;
+
+/// The most calls that are kept of one run. Source: V11.
+pub const MAX_RUN_CALLS: i64 = 10_000;
+/// What a line costs beside its text: its row, and its place in memory until it is stored.
+const LINE_BYTES: usize = 128;
 /// How much of an attempt may wait to be stored before its guest has to wait.
 const MAX_QUEUED_BYTES: usize = 256 * 1024;
-/// How long lines wait for others, so that a chatty program costs few commits.
-const BATCH_TIME: Duration = Duration::from_millis(50);
-/// How long to wait before lines that the database did not take are tried again.
-const RETRY_AFTER: Duration = Duration::from_millis(500);
-/// The most lines one commit stores.
-const MAX_BATCH: usize = 1000;
 /// How many last lines of stderr are remembered to explain a failure.
 const LAST_WORDS: usize = 3;
 
@@ -33,6 +35,20 @@ const LAST_WORDS: usize = 3;
 pub enum Stream {
     Stdout,
     Stderr,
+}
+
+/// How much is kept of one attempt. Source: V8.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogLimits {
+    /// The longest line that is kept whole.
+    pub line_bytes: usize,
+    pub attempt_bytes: usize,
+}
+
+impl From<&Limits> for LogLimits {
+    fn from(limits: &Limits) -> LogLimits {
+        LogLimits { line_bytes: limits.bytes(Limit::LogLineKib), attempt_bytes: limits.bytes(Limit::LogMib) }
+    }
 }
 
 /// The log of one attempt. Clones are the same log.
@@ -44,12 +60,14 @@ pub struct Log {
 struct Inner {
     sink: Sink,
     attempt: u32,
+    limits: LogLimits,
     /// Set while the program repeats what it did, and so what it printed, before.
     muted: AtomicBool,
     /// Bytes that wait to be stored.
     queued_bytes: AtomicUsize,
     room: Notify,
     lines: Mutex<Lines>,
+    secrets: OnceLock<Redactor>,
 }
 
 enum Sink {
@@ -63,31 +81,59 @@ struct Lines {
     last_line_num: i64,
     kept_bytes: usize,
     dropped: u64,
+    last_call_num: i64,
+    dropped_calls: u64,
     partial: [Vec<u8>; 2],
     last_words: VecDeque<String>,
 }
 
 impl Log {
-    /// A log whose lines are stored under `lease`, numbered from after `last_line_num`.
-    pub fn new(lease: Lease, attempt: u32, last_line_num: i64, writer: LogWriter) -> Log {
-        Log::with_sink(Sink::Store { lease, writer }, attempt, last_line_num)
+    /// A log whose lines and calls are stored under `lease`, numbered from after the last ones.
+    pub fn new(
+        lease: Lease,
+        attempt: u32,
+        last_line_num: i64,
+        last_call_num: i64,
+        writer: LogWriter,
+        limits: LogLimits,
+    ) -> Log {
+        let log = Log::with_sink(Sink::Store { lease, writer }, attempt, last_line_num, limits);
+        log.lines().last_call_num = last_call_num;
+        log
     }
 
     /// A log that goes to our own stdout and stderr.
     pub fn to_terminal() -> Log {
-        Log::with_sink(Sink::Terminal, 1, 0)
+        Log::with_sink(Sink::Terminal, 1, 0, LogLimits::from(&Limits::default()))
     }
 
     /// A log that nobody reads.
     pub fn to_nowhere() -> Log {
-        Log::with_sink(Sink::Nowhere, 1, 0)
+        Log::with_sink(Sink::Nowhere, 1, 0, LogLimits::from(&Limits::default()))
     }
 
-    fn with_sink(sink: Sink, attempt: u32, last_line_num: i64) -> Log {
+    fn with_sink(sink: Sink, attempt: u32, last_line_num: i64, limits: LogLimits) -> Log {
         let lines = Mutex::new(Lines { last_line_num, ..Lines::default() });
         let muted = AtomicBool::new(false);
-        let inner = Inner { sink, attempt, muted, queued_bytes: AtomicUsize::new(0), room: Notify::new(), lines };
+        let (queued_bytes, room, secrets) = (AtomicUsize::new(0), Notify::new(), OnceLock::new());
+        let inner = Inner { sink, attempt, limits, muted, queued_bytes, room, lines, secrets };
         Log { inner: Arc::new(inner) }
+    }
+
+    /// From now on these secrets show nowhere in it.
+    pub fn hide(&self, secrets: Redactor) {
+        // An attempt has one set of secrets, so it is told once.
+        let _ = self.inner.secrets.set(secrets);
+    }
+
+    /// The text without the secrets of the attempt, as for whatever else is written down of it.
+    pub fn hidden(&self, text: &str) -> String {
+        self.secrets().text(text).into_owned()
+    }
+
+    fn secrets(&self) -> &Redactor {
+        const NONE: &Redactor = &Redactor::none();
+        self.inner.secrets.get().unwrap_or(NONE)
     }
 
     /// While muted, what the program prints is not kept.
@@ -118,7 +164,28 @@ impl Log {
     /// Says something about the run, on the channel `setup`.
     pub fn setup(&self, content: &str) {
         let mut lines = self.lines();
-        self.keep(&mut lines, Channel::Setup, Stream::Stderr, content.to_owned());
+        self.keep(&mut lines, Channel::Setup, Stream::Stderr, self.hidden(content));
+    }
+
+    /// Takes a line of a log that another process keeps; it gets its number here, and meets the same limits.
+    pub fn relay(&self, channel: Channel, mut content: String) {
+        // Room for what such a log adds to a line that it cuts.
+        content.truncate(content.floor_char_boundary(self.inner.limits.line_bytes.saturating_add(LINE_BYTES)));
+        let mut lines = self.lines();
+        self.keep(&mut lines, channel, Stream::Stderr, self.hidden(&content).replace('\0', "\u{fffd}"));
+    }
+
+    /// A call that is over. It gets its number here.
+    pub fn call(&self, call: Call) {
+        let mut lines = self.lines();
+        let Sink::Store { lease, writer } = &self.inner.sink else { return };
+        if lines.last_call_num >= MAX_RUN_CALLS {
+            lines.dropped_calls += 1;
+            return;
+        }
+        lines.last_call_num += 1;
+        self.inner.queued_bytes.fetch_add(call_bytes(&call), Ordering::AcqRel);
+        writer.push(Message::Call(self.clone(), *lease, Call { call_num: lines.last_call_num, ..call }));
     }
 
     /// Waits until there is room for more.
@@ -153,8 +220,15 @@ impl Log {
             }
             let dropped = std::mem::take(&mut lines.dropped);
             if dropped > 0 {
-                let limit_mib = MAX_ATTEMPT_BYTES / (1024 * 1024);
-                let content = format!("{dropped} lines dropped: an attempt's log is limited to {limit_mib} MiB");
+                let limit_mib = self.inner.limits.attempt_bytes / (1024 * 1024);
+                let content = format!(
+                    "{dropped} lines dropped: an attempt's log is limited to {limit_mib} MiB (`limits.log_mib`)"
+                );
+                self.push(&mut lines, Channel::Setup, content);
+            }
+            let dropped_calls = std::mem::take(&mut lines.dropped_calls);
+            if dropped_calls > 0 {
+                let content = format!("{dropped_calls} calls are not listed: a run's list holds {MAX_RUN_CALLS}");
                 self.push(&mut lines, Channel::Setup, content);
             }
         }
@@ -166,7 +240,7 @@ impl Log {
         if let Sink::Store { writer, .. } = &self.inner.sink
             && self.inner.queued_bytes.load(Ordering::Acquire) > 0
         {
-            writer.flush().await;
+            writer.flush(self.clone()).await;
         }
     }
 
@@ -174,17 +248,20 @@ impl Log {
         self.inner.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds to the unfinished line, as far as the limit goes.
+    /// Adds to the unfinished line, as far as the limit goes, and a secret that begins before it.
     fn extend(&self, lines: &mut Lines, stream: Stream, bytes: &[u8]) {
         let partial = &mut lines.partial[stream as usize];
-        let room = (MAX_LINE_BYTES + 1).saturating_sub(partial.len());
+        let limit = self.inner.limits.line_bytes.saturating_add(1).saturating_add(self.secrets().reach_bytes());
+        let room = limit.saturating_sub(partial.len());
         partial.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
     fn end_line(&self, lines: &mut Lines, stream: Stream) {
-        let mut line = std::mem::take(&mut lines.partial[stream as usize]);
-        let cut = line.len() > MAX_LINE_BYTES;
-        line.truncate(MAX_LINE_BYTES);
+        let most = self.inner.limits.line_bytes;
+        let whole = std::mem::take(&mut lines.partial[stream as usize]);
+        let mut line = self.secrets().bytes(&whole, most.saturating_add(1)).into_owned();
+        let cut = whole.len().max(line.len()) > most;
+        line.truncate(most);
         if line.last() == Some(&b'\r') {
             line.pop();
         }
@@ -205,9 +282,10 @@ impl Log {
         if let Sink::Terminal = self.inner.sink {
             return print(stream, &content);
         }
-        lines.kept_bytes = lines.kept_bytes.saturating_add(content.len() + 1);
-        if lines.kept_bytes > MAX_ATTEMPT_BYTES {
+        lines.kept_bytes = lines.kept_bytes.saturating_add(cost(&content));
+        if lines.kept_bytes > self.inner.limits.attempt_bytes {
             lines.dropped += 1;
+            metrics::counter!(LOG_LINES_DROPPED).increment(1);
             return;
         }
         self.push(lines, channel, content);
@@ -216,7 +294,8 @@ impl Log {
     fn push(&self, lines: &mut Lines, channel: Channel, content: String) {
         let Sink::Store { lease, writer } = &self.inner.sink else { return };
         lines.last_line_num += 1;
-        self.inner.queued_bytes.fetch_add(content.len() + 1, Ordering::AcqRel);
+        metrics::counter!(LOG_LINES).increment(1);
+        self.inner.queued_bytes.fetch_add(cost(&content), Ordering::AcqRel);
         let line = LogLine {
             line_num: lines.last_line_num,
             attempt: self.inner.attempt,
@@ -233,6 +312,20 @@ impl Log {
     }
 }
 
+/// The numbers that no manifest can set.
+pub fn numbers() -> Vec<Number> {
+    vec![
+        fixed("V8", "lines of a run that wait to be stored before its program waits", bytes(MAX_QUEUED_BYTES)),
+        fixed("V8", "what a line counts beside its text", bytes(LINE_BYTES)),
+        fixed("V11", "HTTP calls of a run that are listed", count(MAX_RUN_CALLS)),
+    ]
+}
+
+/// What a line counts against the limits: a line of no text is not free.
+fn cost(content: &str) -> usize {
+    content.len().saturating_add(LINE_BYTES)
+}
+
 /// Prints a line to our own stream; on a terminal, without what would steer it.
 fn print(stream: Stream, line: &str) {
     // A closed terminal is no reason to fail the program.
@@ -244,117 +337,17 @@ fn print(stream: Stream, line: &str) {
     };
 }
 
-/// The text without characters that move the cursor, colour, or reverse the reading order.
+/// The text without characters that move the cursor, colour, have no width, or reverse the reading order.
 /// Source: V19.
 pub fn printable(text: &str) -> String {
     let is_harmless = |c: &char| match c {
         '\n' | '\t' => true,
-        '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => false,
+        // What has no width, and what turns the reading order: between letters, before a line, in emoji, as tags.
+        '\u{00ad}' | '\u{061c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => false,
+        '\u{2028}'..='\u{202e}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}' => false,
         c => !c.is_control(),
     };
     text.chars().filter(is_harmless).collect()
-}
-
-/// Stores the lines of a worker's attempts.
-#[derive(Clone)]
-pub struct LogWriter {
-    queue: mpsc::UnboundedSender<Message>,
-}
-
-enum Message {
-    Line(Log, Lease, LogLine),
-    Flush(oneshot::Sender<()>),
-}
-
-impl LogWriter {
-    /// Starts the task that writes; it ends when the last clone of the writer is dropped.
-    pub fn start(store: Arc<dyn Store>) -> LogWriter {
-        let (queue, waiting) = mpsc::unbounded_channel();
-        tokio::spawn(store_forever(store, waiting));
-        LogWriter { queue }
-    }
-
-    fn push(&self, message: Message) {
-        // The task outlives every sender; if it were gone, there would be no one to tell.
-        let _ = self.queue.send(message);
-    }
-
-    async fn flush(&self) {
-        let (done, flushed) = oneshot::channel();
-        self.push(Message::Flush(done));
-        let _ = flushed.await;
-    }
-}
-
-async fn store_forever(store: Arc<dyn Store>, mut waiting: mpsc::UnboundedReceiver<Message>) {
-    while let Some(first) = waiting.recv().await {
-        let mut batch = Batch::default();
-        batch.add(first);
-        let full = tokio::time::sleep(BATCH_TIME);
-        tokio::pin!(full);
-        while batch.lines.len() < MAX_BATCH && batch.waiting_for_flush.is_empty() {
-            tokio::select! {
-                biased;
-                message = waiting.recv() => match message {
-                    Some(message) => batch.add(message),
-                    None => break,
-                },
-                () = &mut full => break,
-            }
-        }
-        batch.store(store.as_ref()).await;
-    }
-}
-
-#[derive(Default)]
-struct Batch {
-    logs: Vec<(Log, usize)>,
-    lines: Vec<(Lease, LogLine)>,
-    waiting_for_flush: Vec<oneshot::Sender<()>>,
-}
-
-impl Batch {
-    fn add(&mut self, message: Message) {
-        match message {
-            Message::Line(log, lease, line) => {
-                self.logs.push((log, line.content.len() + 1));
-                self.lines.push((lease, line));
-            }
-            Message::Flush(done) => self.waiting_for_flush.push(done),
-        }
-    }
-
-    /// Appends the lines, however long the database is away: their programs wait meanwhile.
-    async fn append(&self, store: &dyn Store) {
-        loop {
-            match store.append_logs(&self.lines).await {
-                Ok(stored) if stored < self.lines.len() as u64 => {
-                    tracing::warn!("log lines were refused: their run was taken away");
-                }
-                Ok(_) => {}
-                Err(StoreError::Unavailable(error)) => {
-                    tracing::warn!(%error, "log lines wait for the database");
-                    tokio::time::sleep(RETRY_AFTER).await;
-                    continue;
-                }
-                Err(error) => tracing::error!(%error, lines = self.lines.len(), "log lines were lost"),
-            }
-            return;
-        }
-    }
-
-    async fn store(self, store: &dyn Store) {
-        if !self.lines.is_empty() {
-            kill_point::reach("before_log_flush");
-            self.append(store).await;
-        }
-        for (log, bytes) in self.logs {
-            log.stored(bytes);
-        }
-        for done in self.waiting_for_flush {
-            let _ = done.send(());
-        }
-    }
 }
 
 #[cfg(test)]
