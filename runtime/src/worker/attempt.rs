@@ -1,21 +1,27 @@
 //! One attempt from claim to settlement: load the code and the journal, run the guest, write what
 //! follows. Nothing here decides what follows: that is `run::settle`.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::held::Holding;
 use super::refused::Refused;
-use crate::journal::{Journal, JournalWriter, Parking, Terms};
+use crate::executor::Executor;
+use crate::journal::{Journal, JournalLimits, JournalWriter, Parking, Terms};
 use crate::kill_point;
-use crate::log::{Log, LogWriter};
-use crate::manifest::OnWorkerLoss;
+use crate::log::{Log, LogLimits, LogWriter};
+use crate::manifest::{Asked, Limits, OnWorkerLoss};
 use crate::run::{self, AfterInterruption, FailureKind, Outcome};
-use crate::sandbox::{Code, Execution, Interrupted, LoadError, Refusal, Sandbox, SecretError, Task, open_secrets};
+use crate::sandbox::{
+    self, Code, Execution, Interrupted, LoadError, Refusal, Sandbox, SecretError, Task, open_secrets,
+};
 use crate::store::{Assignment, EntryKind, Lease, Park, Settlement, Store, StoreError, Usage};
+use crate::telemetry::ATTEMPTS_ENDED;
 use crate::vault::Vault;
 
 /// How long to wait before a settlement that failed is tried again.
@@ -26,6 +32,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 pub struct Context {
     pub store: Arc<dyn Store>,
     pub sandbox: Sandbox,
+    pub executor: Executor,
     pub vault: Arc<Vault>,
     pub journal: JournalWriter,
     pub logs: LogWriter,
@@ -98,13 +105,29 @@ async fn until_written<W: Future<Output = Result<(), StoreError>>>(what: &str, m
 /// The answer is in either case what becomes of the run: an error only ends this early.
 async fn run_guest(context: &Context, assignment: Assignment) -> Result<Next, Next> {
     let Assignment { lease, attempt, .. } = assignment;
-    let log = Log::new(lease, attempt, assignment.last_line_num, context.logs.clone());
-    let next = run_logged(context, assignment, &log).await;
+    let limits = limits(context, &assignment);
+    let Assignment { last_line_num, last_call_num, .. } = assignment;
+    let log = Log::new(lease, attempt, last_line_num, last_call_num, context.logs.clone(), LogLimits::from(&limits));
+    if let Some(cut) = limits.cut() {
+        log.setup(&cut);
+    }
+    // One that would end the task would leave the run without an end: it would be given to a worker again and again.
+    let next = AssertUnwindSafe(run_logged(context, assignment, limits, &log)).catch_unwind().await;
+    let next = next.unwrap_or_else(|panic| Err(settled(sandbox::panicked(panic))));
     log.finish().await;
     next
 }
 
-async fn run_logged(context: &Context, assignment: Assignment, log: &Log) -> Result<Next, Next> {
+/// What is in force in this worker.
+fn limits(context: &Context, assignment: &Assignment) -> Limits {
+    context.sandbox.limits(&Asked {
+        manifest: assignment.settings.limits.clone(),
+        app: assignment.app_limits.clone(),
+        run: assignment.limits.clone(),
+    })
+}
+
+async fn run_logged(context: &Context, assignment: Assignment, limits: Limits, log: &Log) -> Result<Next, Next> {
     let claimed = Instant::now();
     let Assignment { lease, app, number, attempt, input, parameters, settings, .. } = assignment;
     let code = load_code(context, &assignment.digest, log).await?;
@@ -125,6 +148,7 @@ async fn run_logged(context: &Context, assignment: Assignment, log: &Log) -> Res
     let recorded = context.store.load_journal(lease.run_id).await;
     let recorded = recorded.map_err(|error| failed_by_store("the journal could not be read", error))?;
     kill_point::reach("after_load");
+    kill_point::panic_if_asked("attempt");
     if assignment.is_recovery {
         let steps = recorded.iter().filter(|entry| entry.kind == EntryKind::Step && entry.state.is_final()).count();
         log.setup(&format!("resumed after {steps} recorded {}", if steps == 1 { "step" } else { "steps" }));
@@ -132,7 +156,7 @@ async fn run_logged(context: &Context, assignment: Assignment, log: &Log) -> Res
     let terms = Terms {
         attempt,
         version: assignment.version,
-        max_step_attempts: settings.limits.step_attempts,
+        limits: JournalLimits::from(&limits),
         origin_run_id: assignment.origin_run_id,
         origin_at: assignment.origin_at,
         now: assignment.now.saturating_add(claimed.elapsed()).unwrap_or(assignment.now),
@@ -150,13 +174,14 @@ async fn run_logged(context: &Context, assignment: Assignment, log: &Log) -> Res
         parameters,
         secrets,
         settings,
+        limits,
         running_timeout: assignment.running_timeout,
         fuel_used: assignment.fuel_used,
         journal,
         log: log.clone(),
         effects: None,
     };
-    let Execution { end, usage, used_loose_io } = context.sandbox.execute(&code, task).await;
+    let Execution { end, usage, used_loose_io } = context.executor.execute(&code, task).await;
     Ok(match end {
         Ok(outcome) => Next::Settle(Ended { outcome, usage, used_loose_io }),
         Err(Interrupted::Parked(parking)) => {
@@ -258,6 +283,9 @@ async fn settle(store: &dyn Store, lease: Lease, state: run::State, how: Ended) 
         sleep(RETRY_AFTER).await;
     }
     kill_point::reach("after_settle");
+    let kind = settlement.failure.as_ref().map_or("none", |failure| failure.kind.as_str());
+    let verdict = settlement.verdict.status().as_str();
+    metrics::counter!(ATTEMPTS_ENDED, "verdict" => verdict, "kind" => kind).increment(1);
 }
 
 fn settlement(state: run::State, ended: Ended) -> Settlement {

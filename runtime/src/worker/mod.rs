@@ -11,19 +11,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, Notify, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::attempt::Context;
 use self::held::Held;
 use self::refused::Refused;
+use crate::executor::{Executor, Isolation};
 use crate::journal::JournalWriter;
 use crate::kill_point;
 use crate::log::LogWriter;
+use crate::numbers::{Number, fixed, time};
 use crate::sandbox::Sandbox;
 use crate::store::{Store, StoreError, WorkerSession};
+use crate::telemetry::{ATTEMPTS_RUNNING, CLAIM_SECONDS, RUNS_CLAIMED, SLOTS};
 use crate::vault::Vault;
 
 /// How long a worker that found nothing waits before it looks again, if no hint comes. Hints may
@@ -31,8 +34,10 @@ use crate::vault::Vault;
 const POLL_EVERY: Duration = Duration::from_secs(1);
 /// A run that is due and was not claimed is being claimed by another worker, or left to others.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
-/// How often a worker asks which runs it still has: a cancelled guest is to stop within 1 s (R12).
+/// How often a worker asks which runs it still has, if no hint comes: a cancelled guest is to stop within 1 s (R12).
 const RECONCILE_EVERY: Duration = Duration::from_millis(500);
+/// How often at most, if hints come all the time. A cancel is one, and its guest is to stop within 100 ms. Source: V1.
+const RECONCILE_AT_MOST_EVERY: Duration = Duration::from_millis(50);
 /// How often every worker looks for lost ones.
 const REAP_EVERY: Duration = Duration::from_secs(1);
 /// How long to wait after the database failed.
@@ -41,6 +46,14 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 const RENEWALS_PER_LEASE: u32 = 3;
 /// How long a drained worker lets running guests come to an end, or to their next step.
 const DRAIN_TIME: Duration = Duration::from_secs(10);
+
+/// The numbers of workers.
+pub fn numbers() -> Vec<Number> {
+    vec![
+        fixed("V1", "how often a worker asks which of its runs were cancelled", time(RECONCILE_EVERY)),
+        fixed("V20", "what a drained worker waits for running programs", time(DRAIN_TIME)),
+    ]
+}
 
 /// What a worker needs to know of itself.
 #[derive(Debug, Clone)]
@@ -51,6 +64,8 @@ pub struct WorkerOptions {
     pub slots: usize,
     /// How long a session lives without a renewal.
     pub lease: Duration,
+    /// Where guests run.
+    pub isolation: Isolation,
 }
 
 /// Tells a worker to end. Clones are the same switch.
@@ -96,6 +111,7 @@ pub async fn work(
         journal: JournalWriter::start(store.clone()),
         logs: LogWriter::start(store.clone()),
         store: store.clone(),
+        executor: Executor::new(sandbox.clone(), options.isolation),
         sandbox,
         vault,
         refused: Arc::new(Refused::default()),
@@ -108,7 +124,10 @@ pub async fn work(
         slots: Arc::new(Semaphore::new(options.slots)),
         held: Mutex::new(Held::default()),
         attempts: Mutex::new(JoinSet::new()),
+        may_be_due: Notify::new(),
+        may_be_taken: Notify::new(),
     };
+    metrics::gauge!(SLOTS).set(options.slots as f64);
     while let Some(session) = worker.open_session(&options).await {
         tracing::info!(worker = options.name, slots = options.slots, "worker ready");
         match worker.serve(&session).await {
@@ -137,6 +156,26 @@ struct Worker {
     /// and the comparison with the database never cross.
     held: Mutex<Held>,
     attempts: Mutex<JoinSet<()>>,
+    /// A hint came: there may be runs to claim.
+    may_be_due: Notify,
+    /// A hint came: a run of ours may have been cancelled.
+    may_be_taken: Notify,
+}
+
+/// An attempt that is counted until it is over, or dropped.
+struct Running;
+
+impl Running {
+    fn new() -> Running {
+        metrics::gauge!(ATTEMPTS_RUNNING).increment(1.0);
+        Running
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        metrics::gauge!(ATTEMPTS_RUNNING).decrement(1.0);
+    }
 }
 
 enum End {
@@ -169,6 +208,7 @@ impl Worker {
             end = self.renew_until_lost(session) => end,
             () = self.reconcile_forever(session) => End::Lost,
             () = self.reap_forever() => End::Lost,
+            () = self.hear_hints() => End::Lost,
         }
     }
 
@@ -210,8 +250,11 @@ impl Worker {
         let loaded = self.context.sandbox.loaded_digests();
         let mut held = self.held.lock().await;
         let refused = self.context.refused.digests();
+        let begun = Instant::now();
         let assignments = self.store.claim_runs(session, limit, &loaded, &refused).await?;
         let claimed = assignments.len();
+        metrics::histogram!(CLAIM_SECONDS).record(begun.elapsed());
+        metrics::counter!(RUNS_CLAIMED).increment(claimed as u64);
         let mut attempts = self.attempts.lock().await;
         while attempts.try_join_next().is_some() {}
         for assignment in assignments {
@@ -222,10 +265,12 @@ impl Worker {
             };
             let holding = held.add(assignment.lease);
             let context = self.context.clone();
-            attempts.spawn(async move {
+            let attempt = async move {
+                let _counted = Running::new();
                 attempt::execute(context, assignment, holding).await;
                 drop(slot);
-            });
+            };
+            attempts.spawn(attempt);
         }
         Ok(claimed)
     }
@@ -237,9 +282,18 @@ impl Worker {
             Ok(None) | Err(_) => POLL_EVERY,
         };
         tokio::select! {
-            () = self.store.wait_for_hint() => {}
+            () = self.may_be_due.notified() => {}
             () = sleep(due) => {}
             () = self.shutdown.drained() => {}
+        }
+    }
+
+    /// A hint is for all who wait for something here.
+    async fn hear_hints(&self) {
+        loop {
+            self.store.wait_for_hint().await;
+            self.may_be_due.notify_one();
+            self.may_be_taken.notify_one();
         }
     }
 
@@ -259,7 +313,12 @@ impl Worker {
     /// runs that were taken away or cancelled, and gives back runs whose claim's answer was lost.
     async fn reconcile_forever(&self, session: &WorkerSession) {
         loop {
-            sleep(RECONCILE_EVERY).await;
+            let hinted = async {
+                sleep(RECONCILE_AT_MOST_EVERY).await;
+                self.may_be_taken.notified().await;
+            };
+            // In either case it is time to look.
+            let _ = timeout(RECONCILE_EVERY, hinted).await;
             let mut held = self.held.lock().await;
             let ours = match self.store.list_held(session).await {
                 Ok(ours) => ours,
