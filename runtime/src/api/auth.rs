@@ -1,9 +1,11 @@
 //! Who asks? Every path under `/v1` needs a token, `rl_<id>_<secret>`: found by its public id,
 //! and only the sha256 of its 256-bit secret is stored. Source: V16.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::rejection::RawPathParamsRejection;
+use axum::extract::{Extension, MatchedPath, RawPathParams, Request, State};
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
@@ -11,6 +13,7 @@ use axum::response::Response;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::doors::Peer;
 use super::{Api, Problem};
 use crate::sandbox::hex;
 use crate::store::{NewToken, Store, StoreError, Token};
@@ -73,6 +76,8 @@ impl Scope {
 pub struct TokenOptions {
     pub name: String,
     pub scopes: Vec<Scope>,
+    /// The apps that it may use; `None` is every app.
+    pub apps: Option<Vec<String>>,
     /// `None` is until it is revoked.
     pub valid_for: Option<Duration>,
 }
@@ -80,7 +85,7 @@ pub struct TokenOptions {
 impl TokenOptions {
     /// A token that may do everything until it is revoked.
     pub fn admin(name: &str) -> TokenOptions {
-        TokenOptions { name: name.into(), scopes: vec![Scope::Admin], valid_for: None }
+        TokenOptions { name: name.into(), scopes: vec![Scope::Admin], apps: None, valid_for: None }
     }
 }
 
@@ -92,37 +97,92 @@ pub async fn create_token(store: &dyn Store, options: TokenOptions) -> Result<(T
     let (token_id, secret) = (hex(&random[..ID_BYTES]), hex(&random[ID_BYTES..]));
     let text = format!("{PREFIX}{token_id}_{secret}");
     let secret_hash = hash(&secret);
-    let TokenOptions { name, scopes, valid_for } = options;
+    let TokenOptions { name, scopes, apps, valid_for } = options;
     let scopes = scopes.into_iter().map(Scope::as_str).collect::<Vec<_>>().join(" ");
-    let token = store.create_token(NewToken { token_id, name, secret_hash, scopes, valid_for }).await?;
+    let token = store.create_token(NewToken { token_id, name, secret_hash, scopes, apps, valid_for }).await?;
     Ok((token, text))
 }
 
 /// What is known of the token `text`, if it is one that is neither revoked nor expired.
 pub async fn find(store: &dyn Store, text: &str) -> Result<Option<Token>, StoreError> {
     let Some((token_id, secret)) = parse(text) else { return Ok(None) };
-    match store.find_token(token_id).await {
-        Ok((stored, token)) => Ok(bool::from(stored.ct_eq(&hash(secret))).then_some(token)),
-        Err(StoreError::NotFound(_)) => Ok(None),
-        Err(e) => Err(e),
+    // An id that is unknown is compared too, with what no secret has: it takes the same path as a wrong secret.
+    let (stored, token) = match store.find_token(token_id).await {
+        Ok((stored, token)) => (stored, Some(token)),
+        Err(StoreError::NotFound(_)) => (vec![0; SECRET_BYTES], None),
+        Err(e) => return Err(e),
+    };
+    let is_equal = bool::from(stored.ct_eq(&hash(secret)));
+    Ok(token.filter(|_| is_equal))
+}
+
+/// Who asks, as far as it matters further on.
+#[derive(Debug, Clone)]
+pub(super) struct Caller {
+    /// The apps that the token may use; `None` is every app.
+    apps: Option<Arc<[String]>>,
+}
+
+impl Caller {
+    /// The apps to which lists are limited, if they are.
+    pub fn apps(&self) -> Option<Vec<String>> {
+        self.apps.as_deref().map(<[String]>::to_vec)
+    }
+
+    /// Refuses another app than those of the token.
+    pub fn check_app(&self, app: &str) -> Result<(), Problem> {
+        match &self.apps {
+            Some(apps) if !apps.iter().any(|name| name == app) => {
+                let detail = format!("this token may not use the app `{app}`: it is for `{}`", apps.join("`, `"));
+                let hint = "`relume tokens create NAME --app APP` makes a token for other apps";
+                Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail).hint(hint))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses what is not of one app to a token of some apps.
+    pub fn check_every_app(&self, what: &str) -> Result<(), Problem> {
+        let Some(apps) = &self.apps else { return Ok(()) };
+        let detail = format!("this token may not {what}: it is for the apps `{}` alone", apps.join("`, `"));
+        let hint = "`relume tokens create NAME` without --app makes a token for every app";
+        Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail).hint(hint))
+    }
+
+    /// What a request asks for by its route and the app in its path.
+    fn check(&self, method: &Method, route: &str, app: Option<&str>) -> Result<(), Problem> {
+        match (app, route) {
+            (Some(app), _) => self.check_app(app),
+            (None, "/v1/apps") if *method == Method::POST => self.check_every_app("create apps"),
+            (None, route) if route.starts_with("/v1/secrets") => self.check_every_app("use secrets"),
+            (None, route) if route.starts_with("/v1/tokens") => self.check_every_app("use tokens"),
+            // Lists, which are limited, and schedules, each of which names its app.
+            (None, _) => Ok(()),
+        }
     }
 }
 
 /// Lets a request pass whose token is valid and may do this.
 pub(super) async fn require_token(
     State(api): State<Api>,
+    Extension(peer): Extension<Peer>,
     path: Option<MatchedPath>,
-    request: Request,
+    params: Result<RawPathParams, RawPathParamsRejection>,
+    mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
     let Some(text) = presented(request.headers()) else {
+        api.rates.of_refused(peer)?;
         return Err(unauthorized("this request carries no token"));
     };
     let Some(token) = find(&*api.store, text).await? else {
+        api.rates.of_refused(peer)?;
         return Err(unauthorized("the token is unknown, revoked or expired"));
     };
+    api.rates.of_token(&token.token_id)?;
     // A path that leads nowhere is told to whoever may read.
-    let needed = path.map_or(Scope::RunsRead, |path| Scope::needed(request.method(), path.as_str()));
+    let route = path.as_ref().map_or("", MatchedPath::as_str);
+    let needed = path.as_ref().map_or(Scope::RunsRead, |path| Scope::needed(request.method(), path.as_str()));
     let mut scopes = token.scopes.split_whitespace().filter_map(Scope::from_word);
     if !scopes.any(|scope| scope == needed || scope == Scope::Admin) {
         let detail = format!("the token `{}` may not do this: it has the scopes `{}`", token.name, token.scopes);
@@ -131,6 +191,12 @@ pub(super) async fn require_token(
             other => format!("this needs the scope `{}`, or `admin`", other.as_str()),
         }));
     }
+    let caller = Caller { apps: token.apps.map(Arc::from) };
+    // What is no text is refused by whoever reads it, by its name.
+    let params = params.ok();
+    let app = params.iter().flatten().find(|(name, _)| *name == "app").map(|(_, value)| value);
+    caller.check(request.method(), route, app)?;
+    request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
 }
 

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
 use axum::extract::Request;
+use axum::http::StatusCode;
 use axum::http::header::EXPECT;
 use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::{Stream, StreamExt};
 
-use super::apps::MAX_UPLOAD_BYTES;
+use super::versions::MAX_UPLOAD_BYTES;
 
 /// Enough for the largest upload over a fair line; a slower client may lose the answer.
 const DRAIN_TIME: Duration = Duration::from_secs(30);
@@ -28,7 +29,8 @@ pub async fn drain_refused(request: Request, next: Next) -> Response {
     let (head, body) = request.into_parts();
     let mut rest = Shared(Arc::new(Mutex::new(body.into_data_stream())));
     let response = next.run(Request::from_parts(head, Body::from_stream(rest.clone()))).await;
-    if response.status().is_client_error() {
+    // Who was too slow has had its time.
+    if response.status().is_client_error() && response.status() != StatusCode::REQUEST_TIMEOUT {
         let drain = async {
             let mut received = 0;
             while let Some(Ok(chunk)) = rest.next().await

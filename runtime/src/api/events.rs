@@ -3,14 +3,14 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
+use uuid::Uuid;
 
 use super::extract::{AnyJson, PathPart, QueryParams, RunRef, idempotency_key};
 use super::wire::{EventList, EventOnly, ProblemBody, words};
 use super::{Api, Problem};
-use crate::store::{NewEvent, StoreError};
+use crate::store::{NewEvent, PAGE_BYTES, StoreError};
 
 const MAX_NAME_BYTES: usize = 256;
-/// Payloads of 4 MiB at most (V9) come with them.
 const MAX_PAGE: u32 = 100;
 
 /// Send an event to a run
@@ -53,15 +53,21 @@ pub async fn send(
 
 /// List what a run was told
 ///
-/// The first events that it was sent, with the journal entries to which they were delivered.
+/// The first events that it was sent, or those after the event `after`, with the journal entries to which they were
+/// delivered. `next_after` is there where there may be more.
 #[utoipa::path(get, path = "/apps/{app}/runs/{number}/events", operation_id = "list_events", tag = "runs",
     params(("app" = words::AppName, Path), ("number" = i64, Path, minimum = 1),
+        ("after" = Option<Uuid>, Query, description = "Only events that were sent after this one"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 100)),
     responses((status = 200, body = EventList), (status = 404, body = ProblemBody)))]
 pub async fn list(State(api): State<Api>, at: RunRef, mut query: QueryParams) -> Result<Json<EventList>, Problem> {
     let limit = query.number("limit", 1, MAX_PAGE)?.unwrap_or(MAX_PAGE);
+    let after = query.take("after", "the `event_id` of an event", |text| Uuid::parse_str(text).ok())?;
     query.finish()?;
     let run_id = api.store.find_run(&at.app, at.number).await?.run_id;
-    let events = api.store.list_events(run_id, limit).await?;
-    Ok(Json(EventList { events: events.into_iter().map(Into::into).collect() }))
+    let events = api.store.list_events(run_id, after, limit).await?;
+    let bytes: u64 = events.iter().map(|event| event.payload.len() as u64).sum();
+    let is_full = events.len() >= limit as usize || bytes >= PAGE_BYTES;
+    let next_after = events.last().filter(|_| is_full).map(|event| event.event_id);
+    Ok(Json(EventList { events: events.into_iter().map(Into::into).collect(), next_after }))
 }

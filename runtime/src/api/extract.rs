@@ -4,10 +4,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{FromRequest, FromRequestParts, MatchedPath, Query, RawPathParams, Request};
-use axum::http::header::{CONTENT_TYPE, IF_MATCH};
+use axum::extract::{FromRequest, FromRequestParts, MatchedPath, OriginalUri, Query, RawPathParams, Request};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, IF_MATCH, TRANSFER_ENCODING};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::Next;
+use axum::response::Response;
 use futures_util::StreamExt;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -16,9 +18,10 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-use super::Problem;
 use super::wire::{MAX_KEY_BYTES, is_idempotency_key};
+use super::{Problem, tower};
 use crate::manifest::{InvalidField, check_app_name, in_range};
+use crate::numbers::{Number, bytes, fixed, time};
 
 /// The longest input, and the longest payload of an event. Source: V9.
 pub const MAX_ENTRY_BYTES: usize = 4 << 20;
@@ -26,6 +29,16 @@ pub const MAX_ENTRY_BYTES: usize = 4 << 20;
 const MAX_JSON_BYTES: usize = MAX_ENTRY_BYTES + (64 << 10);
 /// A sender of JSON that is slower than this only holds a connection. Source: V22.
 const JSON_BODY_TIME: Duration = Duration::from_secs(30);
+
+/// The numbers of bodies.
+pub fn numbers() -> Vec<Number> {
+    vec![
+        fixed("V9", "the input of a run, and the payload of an event", bytes(MAX_ENTRY_BYTES)),
+        fixed("V22", "a JSON body", bytes(MAX_JSON_BYTES)),
+        fixed("V22", "the time in which a JSON body arrives", time(JSON_BODY_TIME)),
+        fixed("V17", "an idempotency key", bytes(MAX_KEY_BYTES)),
+    ]
+}
 
 /// A JSON body.
 pub struct JsonBody<T>(pub T);
@@ -52,6 +65,28 @@ impl<S: Send + Sync> FromRequest<S> for AnyJson {
         }
         serde_json::from_slice(&bytes).map(AnyJson).map_err(|error| invalid_json(&error))
     }
+}
+
+/// As it was sent, whichever router has a part of it now.
+fn path(request: &Request) -> &str {
+    request.extensions().get::<OriginalUri>().map_or(request.uri(), |original| &original.0).path()
+}
+
+/// Refuses a body that is compressed: what it would unpack to is not known before. Source: V14.
+pub async fn refuse_encoded(request: Request, next: Next) -> Result<Response, Problem> {
+    for (header, as_it_is) in [(CONTENT_ENCODING, "identity"), (TRANSFER_ENCODING, "chunked")] {
+        for value in request.headers().get_all(&header) {
+            let encoding = value.to_str().unwrap_or("?").trim();
+            if !encoding.is_empty() && !encoding.eq_ignore_ascii_case(as_it_is) {
+                let detail = format!("the body is encoded as `{encoding}`, and is taken only as it is");
+                let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", detail);
+                let instead = tower::instead_of(path(&request));
+                let hint = instead.unwrap_or("send it uncompressed, without this header");
+                return Err(problem.field(header.as_str()).hint(hint));
+            }
+        }
+    }
+    Ok(next.run(request).await)
 }
 
 /// The bytes of a body that does not say it is something else than JSON.

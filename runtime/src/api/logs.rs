@@ -19,19 +19,23 @@ use uuid::Uuid;
 use super::extract::{MAX_SEQ, QueryParams, RunRef};
 use super::wire::{LogEvent, LogLine, LogLines, ProblemBody, StreamNotice, time, words};
 use super::{Api, Problem, tower};
-use crate::store::{self, LogFilter, StoreError};
+use crate::store::{self, LogFilter, PAGE_BYTES, StoreError};
+use crate::telemetry::API_LIMITED;
 
-/// Lines of 16 KiB at most (V8), so that a page is 16 MiB at worst.
 const MAX_PAGE: u32 = 1000;
 /// Lines that are read at once.
 const BATCH: u32 = 200;
+/// How much of them, so that a client which reads slowly costs little.
+const BATCH_BYTES: u64 = 64 << 10;
+/// How long a follower that reads nothing stays one.
+const SEND_TIME: Duration = Duration::from_secs(30);
 /// How often a follower asks: soon after a line, then ever less often.
 const MIN_POLL: Duration = Duration::from_millis(100);
 const MAX_POLL: Duration = Duration::from_secs(1);
 
 /// List what a run printed
 ///
-/// All of it, or a page of `limit` lines. With `format=text` the lines alone, as a download.
+/// All of it, or a page of `limit` lines, or less where they are long: `next_after` says whether there may be more. With `format=text` the lines alone, as a download.
 #[utoipa::path(get, path = "/apps/{app}/runs/{number}/logs", operation_id = "describe_run_logs", tag = "runs",
     params(("app" = words::AppName, Path), ("number" = i64, Path, minimum = 1),
         ("attempt" = Option<u32>, Query, minimum = 1),
@@ -53,13 +57,14 @@ pub async fn list(State(api): State<Api>, at: RunRef, mut query: QueryParams) ->
     })?;
     query.finish()?;
     let run_id = api.store.find_run(&at.app, at.number).await?.run_id;
-    let filter = LogFilter { attempt, after_line, reported_from, limit: limit.unwrap_or(BATCH) };
+    let max_bytes = Some(if limit.is_some() { PAGE_BYTES } else { BATCH_BYTES });
+    let filter = LogFilter { attempt, after_line, reported_from, limit: limit.unwrap_or(BATCH), max_bytes };
     let first = api.store.list_logs(run_id, filter).await?;
     if is_text == Some(true) {
         return Ok(download(&at, body(api, run_id, filter, first, limit.is_none(), Format::Text)));
     }
     if limit.is_some() {
-        let is_full = first.len() >= filter.limit as usize;
+        let is_full = filter.is_full(&first);
         let next_after = first.last().filter(|_| is_full).map(|line| line.line_num);
         let log_lines = first.into_iter().map(|line| LogLine::new(run_id, line)).collect();
         return Ok(Json(LogLines { log_lines, next_after }).into_response());
@@ -90,7 +95,7 @@ fn body(api: Api, run_id: Uuid, filter: LogFilter, first: Vec<store::LogLine>, g
         let mut text = if format == Format::Json { "{\"log_lines\":[".to_owned() } else { String::new() };
         let mut is_first = true;
         loop {
-            let is_last = !goes_on || lines.len() < filter.limit as usize;
+            let is_last = !goes_on || !filter.is_full(&lines);
             filter.after_line = lines.last().map_or(filter.after_line, |line| line.line_num);
             for line in lines {
                 match format {
@@ -144,11 +149,12 @@ pub async fn stream(
     let seen = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| id.parse().ok());
     let run_id = api.store.find_run(&at.app, at.number).await?.run_id;
     let slot = api.followers.clone().try_acquire_owned().map_err(|_| {
+        metrics::counter!(API_LIMITED, "limit" => "followers").increment(1);
         Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_followers", "too many logs are followed at once")
             .hint("read `/logs?after=` instead, or try again later")
     })?;
-    // A few events ahead of a client that reads slowly.
-    let (sender, receiver) = mpsc::channel(16);
+    // A few events ahead of a client that reads slowly, each a line of 16 KiB at most.
+    let (sender, receiver) = mpsc::channel(2);
     let lingers = tower::is_asking(&headers);
     let after_line = seen.or(after).unwrap_or(0);
     let follower = Follower { api, at, run_id, attempt, after_line, lingers, sender, _slot: slot };
@@ -214,14 +220,14 @@ impl Follower {
     async fn send_new_lines(&mut self) -> Result<bool, Stop> {
         let mut sent = false;
         loop {
-            let filter =
-                LogFilter { attempt: self.attempt, after_line: self.after_line, limit: BATCH, ..LogFilter::default() };
+            let (attempt, after_line, max_bytes) = (self.attempt, self.after_line, Some(BATCH_BYTES));
+            let filter = LogFilter { attempt, after_line, limit: BATCH, max_bytes, ..LogFilter::default() };
             let lines = self.api.store.list_logs(self.run_id, filter).await.map_err(Stop::Store)?;
-            let is_last = lines.len() < BATCH as usize;
+            let is_last = !filter.is_full(&lines);
             for line in lines {
                 self.after_line = line.line_num;
                 let event = event("log", &LogLine::new(self.run_id, line)).id(self.after_line.to_string());
-                self.sender.send(event).await.map_err(|_| Stop::Gone)?;
+                self.sender.send_timeout(event, SEND_TIME).await.map_err(|_| Stop::Gone)?;
                 sent = true;
             }
             if is_last {

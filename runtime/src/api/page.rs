@@ -4,6 +4,7 @@
 use super::Problem;
 use super::extract::QueryParams;
 use super::wire::Pages;
+use crate::numbers::{Number, count, fixed};
 
 /// How many an answer lists unless asked for another number.
 pub const PAGE: u32 = 20;
@@ -13,6 +14,11 @@ pub const MAX_PAGE: u32 = 100;
 const MAX_ALL: u32 = 1000;
 /// So that an offset fits its number.
 const MAX_NUMBER: u32 = 10_000_000;
+
+/// The numbers of lists.
+pub fn numbers() -> Vec<Number> {
+    vec![fixed("V22", "what one answer lists", count(MAX_ALL))]
+}
 
 /// A page by its number, from 1; 0 is the whole list, as far as one answer goes.
 pub struct Page {

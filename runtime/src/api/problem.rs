@@ -2,6 +2,7 @@
 //! fault, and what to do next.
 
 use std::any::Any;
+use std::time::Duration;
 
 use axum::Json;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -20,12 +21,14 @@ pub struct Problem {
     pub(super) detail: String,
     pub(super) field: Option<String>,
     pub(super) hint: Option<String>,
+    /// When to come back, in whole seconds.
+    pub(super) retry_after: Option<Duration>,
 }
 
 impl Problem {
     /// A problem with a `code` that never changes its meaning, and what happened in words.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Problem {
-        Problem { status, code, detail: detail.into(), field: None, hint: None }
+        Problem { status, code, detail: detail.into(), field: None, hint: None, retry_after: None }
     }
 
     /// A field that holds something it may not hold: 422.
@@ -54,6 +57,13 @@ impl Problem {
     /// Says what to do next.
     pub fn hint(mut self, hint: impl Into<String>) -> Problem {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// Says when to come back: in a whole second or more.
+    pub fn retry_after(mut self, wait: Duration) -> Problem {
+        let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1);
+        self.retry_after = Some(Duration::from_secs(seconds));
         self
     }
 
@@ -128,7 +138,8 @@ impl IntoResponse for Problem {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
-                headers.insert(RETRY_AFTER, HeaderValue::from_static("2"));
+                let seconds = self.retry_after.map_or(2, |wait| wait.as_secs());
+                headers.insert(RETRY_AFTER, seconds.into());
             }
             _ => {}
         }

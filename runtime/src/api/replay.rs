@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use super::{Api, Problem};
-use crate::journal::{Journal, Terms};
+use crate::journal::{Journal, JournalLimits, Terms};
 use crate::log::Log;
+use crate::manifest::Asked;
 use crate::run::{FailureKind, Outcome};
 use crate::sandbox::{Interrupted, LoadError, Task, open_secrets};
 use crate::store::{EntryKind, EntryState, JournalEntry, Run, StoreError};
@@ -41,10 +42,12 @@ pub async fn check(api: &Api, run: &Run, version: u32, before_seq: Option<u32>) 
     settings.allowed_hosts.clear();
     let secrets = open_secrets(api.store.as_ref(), &api.vault, &settings.secrets).await;
     let secrets = secrets.map_err(|error| cannot_be_checked(version.number, &error.to_string()))?;
+    let asked = Asked { manifest: settings.limits.clone(), app: run.app_limits.clone(), run: run.limits.clone() };
+    let limits = api.sandbox.limits(&asked);
     let terms = Terms {
         attempt: run.num_attempts.saturating_add(1),
         version: version.number,
-        max_step_attempts: u32::MAX,
+        limits: JournalLimits { step_attempts: u32::MAX, ..JournalLimits::from(&limits) },
         origin_run_id: run.origin_run_id,
         origin_at: run.origin_at,
         now: api.store.now().await?,
@@ -61,6 +64,7 @@ pub async fn check(api: &Api, run: &Run, version: u32, before_seq: Option<u32>) 
         parameters: run.parameters.clone(),
         secrets,
         settings,
+        limits,
         running_timeout: Some(MAX_TIME),
         fuel_used: 0,
         journal: Journal::check(terms, recorded),

@@ -1,8 +1,11 @@
 //! Which paths are there? All of them, in one list.
 
-use axum::extract::{DefaultBodyLimit, OriginalUri, State};
-use axum::http::header::X_CONTENT_TYPE_OPTIONS;
-use axum::http::{HeaderValue, StatusCode};
+use std::sync::Arc;
+
+use axum::extract::{DefaultBodyLimit, Extension, MatchedPath, OriginalUri, Request, State};
+use axum::http::header::{CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderValue, Method, StatusCode};
+use axum::middleware::Next;
 use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router, middleware};
@@ -12,28 +15,38 @@ use tower_http::trace::TraceLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::doors::Peer;
 use super::extract::QueryParams;
 use super::page::Page;
 use super::wire::{Environment, EnvironmentList, words};
 use super::{
-    Api, Problem, again, apps, auth, drain, events, explain, logs, openapi, runs, schedules, secrets, tokens, tower,
+    Api, Problem, again, apps, auth, calls, drain, events, explain, extract, logs, openapi, runs, schedules, secrets,
+    tokens, tower, versions,
 };
+use crate::kill_point;
+use crate::store::Store;
+use crate::telemetry::{API_REQUEST_SECONDS, API_REQUESTS};
 
 /// The service behind every connection.
 pub fn router(api: Api) -> Router {
     let (v1, _) = routes().split_for_parts();
     let v1 = v1.fallback(unknown_path).method_not_allowed_fallback(wrong_method);
     let v1 = v1.layer(middleware::from_fn_with_state(api.clone(), auth::require_token));
-    Router::new()
-        .nest("/v1", v1)
+    let open = Router::new()
         .route("/v1/openapi.json", get(openapi::describe))
         .route("/healthz", get(healthy))
         .route("/readyz", get(ready))
+        .layer(middleware::from_fn_with_state(api.clone(), limit_anyone));
+    Router::new()
+        .nest("/v1", v1)
+        .merge(open)
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn(extract::refuse_encoded))
         .layer(CatchPanicLayer::custom(Problem::from_panic))
-        .layer(middleware::map_response(no_sniffing))
+        .layer(middleware::map_response(nothing_but_data))
         .layer(middleware::from_fn(drain::drain_refused))
+        .layer(middleware::from_fn(count))
         .layer(TraceLayer::new_for_http().on_failure(()))
         .with_state(api)
 }
@@ -43,9 +56,10 @@ pub fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(apps::list, apps::create))
         .routes(routes!(apps::describe, apps::put, apps::patch, apps::delete))
-        .routes(routes!(apps::list_versions, apps::upload))
-        .layer(DefaultBodyLimit::max(apps::MAX_UPLOAD_BYTES))
-        .routes(routes!(apps::describe_version))
+        .routes(routes!(versions::list_versions, versions::upload))
+        .layer(DefaultBodyLimit::max(versions::MAX_UPLOAD_BYTES))
+        .routes(routes!(versions::describe_version))
+        .routes(routes!(versions::limits))
         .routes(routes!(runs::list_all))
         .routes(routes!(runs::list, runs::start))
         // Tower's way to cancel: a POST to the run itself.
@@ -55,6 +69,7 @@ pub fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(events::list))
         .routes(routes!(events::send))
         .routes(routes!(runs::journal))
+        .routes(routes!(calls::list))
         .routes(routes!(explain::explain))
         .routes(routes!(logs::list))
         .routes(routes!(logs::stream))
@@ -75,6 +90,7 @@ pub fn routes() -> OpenApiRouter<Api> {
     params(words::PageParams),
     responses((status = 200, body = EnvironmentList)))]
 async fn environments(mut query: QueryParams) -> Result<Json<EnvironmentList>, Problem> {
+    kill_point::panic_if_asked("request");
     let page = Page::take(&mut query)?;
     query.finish()?;
     let all = [Environment { name: "default".into(), is_deletable: false }];
@@ -83,14 +99,45 @@ async fn environments(mut query: QueryParams) -> Result<Json<EnvironmentList>, P
 }
 
 /// The process is up.
-async fn healthy() -> Json<Value> {
+pub async fn healthy() -> Json<Value> {
     Json(json!({"status": "ok"}))
 }
 
 /// The database answers.
 async fn ready(State(api): State<Api>) -> Result<Json<Value>, Problem> {
-    api.store.ping().await?;
+    answers(api.store.as_ref()).await
+}
+
+/// Whether the database of a process answers.
+pub async fn answers(store: &dyn Store) -> Result<Json<Value>, Problem> {
+    store.ping().await?;
     Ok(Json(json!({"status": "ok"})))
+}
+
+/// What needs no token may not be asked for without end either.
+async fn limit_anyone(
+    State(api): State<Api>,
+    Extension(peer): Extension<Peer>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    api.rates.of_anyone(peer)?;
+    Ok(next.run(request).await)
+}
+
+/// Counts requests by their route, of which there are few, and not by their path, which callers choose.
+async fn count(path: Option<MatchedPath>, method: Method, request: Request, next: Next) -> Response {
+    let route: Arc<str> = path.map_or_else(|| "unknown".into(), |path| path.as_str().into());
+    let method = match method {
+        Method::GET | Method::HEAD | Method::POST | Method::PUT | Method::PATCH | Method::DELETE => method.to_string(),
+        _ => "other".to_owned(),
+    };
+    let begun = tokio::time::Instant::now();
+    let response = next.run(request).await;
+    let status = response.status().as_u16().to_string();
+    metrics::histogram!(API_REQUEST_SECONDS, "route" => route.clone()).record(begun.elapsed());
+    metrics::counter!(API_REQUESTS, "method" => method, "route" => route, "status" => status).increment(1);
+    response
 }
 
 async fn unknown_path(OriginalUri(uri): OriginalUri) -> Problem {
@@ -104,8 +151,11 @@ async fn wrong_method(OriginalUri(uri): OriginalUri) -> Problem {
         .hint(tower::instead_of(uri.path()).unwrap_or("the `Allow` header lists those it takes"))
 }
 
-/// What guests print must not be taken for a page.
-async fn no_sniffing(mut response: Response) -> Response {
-    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+/// What guests print must not be taken for a page, and as one could do nothing. Source: V18.
+pub async fn nothing_but_data(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let policy = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; sandbox");
+    headers.insert(CONTENT_SECURITY_POLICY, policy);
     response
 }

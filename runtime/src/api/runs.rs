@@ -1,7 +1,9 @@
 //! Runs: started, listed, looked at, cancelled.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::header::HeaderName;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use jiff::Timestamp;
@@ -9,6 +11,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::apps::{MAX_PENDING_SECONDS, MAX_RUNNING_SECONDS};
+use super::auth::Caller;
 use super::extract::{
     A_TIME, AppName, JsonBody, MAX_ENTRY_BYTES, MAX_SEQ, QueryParams, RunRef, check_environment, check_seconds,
     idempotency_key, parse_time, too_large,
@@ -18,9 +21,9 @@ use super::wire::{
     self, CancelledRun, Links, Pages, ProblemBody, RunList, RunOnly, RunWithLinks, StartRun, Step, Steps, time, words,
 };
 use super::{Api, Problem, tower};
-use crate::manifest::InvalidField;
+use crate::manifest::{Asked, InvalidField, SomeLimits};
 use crate::run::Status;
-use crate::store::{NewRun, RunFilter, StartKey, StoreError, Timeouts};
+use crate::store::{JournalEntry, NewRun, PAGE_BYTES, RunFilter, StartKey, StoreError, Timeouts};
 
 const STEPS_PAGE: u32 = 100;
 const MAX_STEPS_PAGE: u32 = 1000;
@@ -44,6 +47,7 @@ pub async fn start(
 ) -> Result<(StatusCode, HeaderMap, Json<RunOnly>), Problem> {
     let key = start_key(&headers, &mut body)?;
     let new = NewRun { key, ..new_run(app.clone(), body)? };
+    new.limits.check_under(&api.sandbox.policy().limits)?;
     if let Some(deadline_at) = new.deadline_at {
         let earliest = api.store.now().await?.max(new.scheduled_at.unwrap_or(Timestamp::MIN));
         if deadline_at <= earliest {
@@ -99,14 +103,13 @@ fn new_run(app: String, body: StartRun) -> Result<NewRun, Problem> {
         running: check_seconds("running_timeout", body.running_timeout, 1, MAX_RUNNING_SECONDS)?,
     };
     let initiator = body.initiator.map(|initiator| checked_initiator(initiator.kind)).transpose()?;
-    for (name, value) in &body.parameters {
-        check_parameter(name, value)?;
-    }
+    check_parameters(&body.parameters)?;
     let policy = body.retry_policy.map(|policy| policy.to_policy()).transpose()?;
     let input = body.input.map(|input| Box::<str>::from(input).into_string().into_bytes()).unwrap_or_default();
     if input.len() > MAX_ENTRY_BYTES {
         return Err(too_large("the input", MAX_ENTRY_BYTES).field("input"));
     }
+    let limits = body.limits.unwrap_or_default().over(&SomeLimits::default())?;
     Ok(NewRun {
         app,
         version,
@@ -118,6 +121,7 @@ fn new_run(app: String, body: StartRun) -> Result<NewRun, Problem> {
         initiator,
         key: None,
         deadline_at: moment("deadline_at", body.deadline_at)?,
+        limits,
     })
 }
 
@@ -130,8 +134,26 @@ fn checked_initiator(kind: String) -> Result<String, Problem> {
     Err(Problem::invalid("initiator.type", detail))
 }
 
+/// Together they are told with every run of a list, so they are small; what is large is an input. Source: V22.
+pub const MAX_PARAMETERS_BYTES: usize = 64 << 10;
+
+/// Parameters as they may be given to a run.
+pub fn check_parameters(parameters: &BTreeMap<String, String>) -> Result<(), InvalidField> {
+    for (name, value) in parameters {
+        check_parameter(name, value)?;
+    }
+    let bytes: usize = parameters.iter().map(|(name, value)| name.len().saturating_add(value.len())).sum();
+    if bytes <= MAX_PARAMETERS_BYTES {
+        return Ok(());
+    }
+    let message = format!(
+        "the parameters have {bytes} bytes, their names included; the most is {MAX_PARAMETERS_BYTES}: give the rest as input"
+    );
+    Err(InvalidField::new("parameters", message))
+}
+
 /// A parameter becomes a variable of the program's environment.
-pub fn check_parameter(name: &str, value: &str) -> Result<(), InvalidField> {
+fn check_parameter(name: &str, value: &str) -> Result<(), InvalidField> {
     let field = || format!("parameters.{name}");
     if name.is_empty() || name.contains(['=', '\0']) {
         return Err(InvalidField::new(field(), "a parameter's name is not empty, and holds neither `=` nor NUL"));
@@ -156,8 +178,13 @@ pub async fn list(State(api): State<Api>, AppName(app): AppName, query: QueryPar
 #[utoipa::path(get, path = "/runs", operation_id = "search_runs", tag = "runs",
     params(words::RunsParams, words::PageParams),
     responses((status = 200, body = RunList)))]
-pub async fn list_all(State(api): State<Api>, query: QueryParams) -> Result<Json<RunList>, Problem> {
-    list_part(&api, part_of_runs(None, query)?).await
+pub async fn list_all(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    query: QueryParams,
+) -> Result<Json<RunList>, Problem> {
+    let (filter, page) = part_of_runs(None, query)?;
+    list_part(&api, (RunFilter { among: caller.apps(), ..filter }, page)).await
 }
 
 /// Which runs, and their page where it was asked for by number.
@@ -182,12 +209,18 @@ fn part_of_runs(app: Option<String>, mut query: QueryParams) -> Result<(RunFilte
 /// Asks for one run more than the page holds, to know whether there is another page.
 async fn list_part(api: &Api, (filter, page): (RunFilter, Option<Page>)) -> Result<Json<RunList>, Problem> {
     let page_size = filter.limit;
-    let filter = RunFilter { limit: page_size + 1, ..filter };
-    let mut runs = api.store.list_runs(&filter).await?;
-    let is_more = runs.len() > page_size as usize;
-    runs.truncate(page_size as usize);
+    let (mut runs, mut bytes, mut is_more): (Vec<wire::Run>, _, _) = (Vec::new(), 0, true);
+    // The whole list at once is read in parts, and ends where the answer would be too large.
+    while is_more && runs.len() < page_size as usize && bytes < PAGE_BYTES {
+        let left = page_size - runs.len() as u32;
+        let (part, before) = (left.min(MAX_PAGE), runs.last().map(|run| run.run_id).or(filter.before));
+        let offset = if runs.is_empty() { filter.offset } else { 0 };
+        let found = api.store.list_runs(&RunFilter { limit: part + 1, before, offset, ..filter.clone() }).await?;
+        is_more = found.len() > part as usize;
+        runs.extend(found.into_iter().take(part as usize).map(wire::Run::from));
+        bytes = runs.iter().map(wire::Run::weight).sum();
+    }
     let next_cursor = runs.last().filter(|_| is_more).map(|run| run.run_id.to_string());
-    let runs = runs.into_iter().map(wire::Run::from).collect();
     let pages = match page {
         Some(page) => page.told(api.store.count_runs(&filter).await?),
         None => Pages { page_size, ..Pages::default() },
@@ -213,7 +246,14 @@ pub async fn describe(
     let attempts = api.store.list_attempts(run.run_id).await?;
     let io = api.store.load_run_io(run.run_id).await?;
     let links = links(&api, &at).await?;
-    Ok(Json(RunWithLinks { run: wire::Run::from(run).with_details(attempts, io), links }))
+    let versions = api.store.list_versions(&at.app).await?;
+    let version = versions.into_iter().find(|version| version.number == run.version);
+    let limits = api.sandbox.limits(&Asked {
+        manifest: version.map(|version| version.settings.limits).unwrap_or_default(),
+        app: run.app_limits.clone(),
+        run: run.limits.clone(),
+    });
+    Ok(Json(RunWithLinks { run: wire::Run::from(run).with_details(attempts, io, &limits), links }))
 }
 
 async fn links(api: &Api, at: &RunRef) -> Result<Links, Problem> {
@@ -248,6 +288,8 @@ pub async fn cancel(State(api): State<Api>, at: RunRef) -> Result<Json<Cancelled
 }
 
 /// List the entries of the journal: steps, sleeps, events, children
+///
+/// A page of `limit` entries, or less where they are large: `next_after` says whether there may be more.
 #[utoipa::path(get, path = "/apps/{app}/runs/{number}/journal", operation_id = "list_steps", tag = "runs",
     params(("app" = words::AppName, Path), ("number" = i64, Path, minimum = 1),
         ("after" = Option<u32>, Query, description = "Only steps with a higher `seq`"),
@@ -255,13 +297,13 @@ pub async fn cancel(State(api): State<Api>, at: RunRef) -> Result<Json<Cancelled
     responses((status = 200, body = Steps), (status = 404, body = ProblemBody)))]
 pub async fn journal(State(api): State<Api>, at: RunRef, mut query: QueryParams) -> Result<Json<Steps>, Problem> {
     let after = query.number("after", 0, MAX_SEQ)?.unwrap_or(0);
-    let limit = query.number("limit", 1, MAX_STEPS_PAGE)?.unwrap_or(STEPS_PAGE) as usize;
+    let limit = query.number("limit", 1, MAX_STEPS_PAGE)?.unwrap_or(STEPS_PAGE);
     query.finish()?;
     let run = api.store.find_run(&at.app, at.number).await?;
-    let mut entries = api.store.load_journal(run.run_id).await?;
-    entries.retain(|entry| entry.seq > after);
-    let is_more = entries.len() > limit;
-    entries.truncate(limit);
+    let mut entries = api.store.list_journal(run.run_id, after, limit + 1).await?;
+    let bytes: u64 = entries.iter().map(JournalEntry::weight).sum();
+    let is_more = entries.len() > limit as usize || bytes >= PAGE_BYTES;
+    entries.truncate(limit as usize);
     let next_after = entries.last().filter(|_| is_more).map(|entry| entry.seq);
     Ok(Json(Steps { steps: entries.into_iter().map(|entry| Step::new(&run, entry)).collect(), next_after }))
 }

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::StatusCode;
 use uuid::Uuid;
 
+use super::auth::Caller;
 use super::extract::{JsonBody, PathPart, QueryParams, check_environment, is_disabled, required};
 use super::page::Page;
-use super::runs::check_parameter;
+use super::runs::check_parameters;
 use super::wire::{
     CreateSchedule, ParameterBody, ProblemBody, Schedule, ScheduleBatch, ScheduleIds, ScheduleList, ScheduleOnly,
     UpdateSchedule, words,
@@ -28,13 +29,18 @@ const MAX_IDS: usize = 100;
     params(words::PageParams,
         ("app" = Option<String>, Query), ("environment" = Option<words::OnlyEnvironment>, Query)),
     responses((status = 200, body = ScheduleList)))]
-pub async fn list(State(api): State<Api>, mut query: QueryParams) -> Result<Json<ScheduleList>, Problem> {
+pub async fn list(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    mut query: QueryParams,
+) -> Result<Json<ScheduleList>, Problem> {
     let page = Page::take(&mut query)?;
     let app = query.text("app")?;
     check_environment(query.text("environment")?)?;
     query.finish()?;
-    let schedules = api.store.list_schedules(app.as_deref(), page.limit(), page.offset()).await?;
-    let pages = page.told(api.store.count_schedules(app.as_deref()).await?);
+    let (app, among) = (app.as_deref(), caller.apps());
+    let schedules = api.store.list_schedules(app, among.as_deref(), page.limit(), page.offset()).await?;
+    let pages = page.told(api.store.count_schedules(app, among.as_deref()).await?);
     Ok(Json(ScheduleList { schedules: schedules.into_iter().map(Schedule::from).collect(), pages }))
 }
 
@@ -43,10 +49,12 @@ pub async fn list(State(api): State<Api>, mut query: QueryParams) -> Result<Json
     responses((status = 201, body = ScheduleOnly), (status = 404, body = ProblemBody), (status = 409, body = ProblemBody)))]
 pub async fn create(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     JsonBody(body): JsonBody<CreateSchedule>,
 ) -> Result<(StatusCode, Json<ScheduleOnly>), Problem> {
     let app = required("app_name", body.app_name)?;
     check_app_name("app_name", &app)?;
+    caller.check_app(&app)?;
     check_environment(body.environment)?;
     check_no_version(body.app_version)?;
     let settings = ScheduleSettings {
@@ -67,11 +75,14 @@ pub async fn create(
     responses((status = 200, body = ScheduleOnly), (status = 404, body = ProblemBody)))]
 pub async fn describe(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     PathPart(id_or_name): PathPart,
     query: QueryParams,
 ) -> Result<Json<ScheduleOnly>, Problem> {
     query.finish()?;
-    Ok(Json(ScheduleOnly { schedule: api.store.find_schedule(&id_or_name).await?.into() }))
+    let schedule = api.store.find_schedule(&id_or_name).await?;
+    caller.check_app(&schedule.app)?;
+    Ok(Json(ScheduleOnly { schedule: schedule.into() }))
 }
 
 /// Change a schedule
@@ -80,12 +91,14 @@ pub async fn describe(
     responses((status = 200, body = ScheduleOnly), (status = 404, body = ProblemBody), (status = 409, body = ProblemBody)))]
 pub async fn update(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     PathPart(id_or_name): PathPart,
     JsonBody(body): JsonBody<UpdateSchedule>,
 ) -> Result<Json<ScheduleOnly>, Problem> {
     check_environment(body.environment)?;
     check_no_version(body.app_version)?;
     let old = api.store.find_schedule(&id_or_name).await?;
+    caller.check_app(&old.app)?;
     let name = body.name.map_or(Ok(old.name), checked_name)?;
     let settings = ScheduleSettings {
         cron: body.cron.unwrap_or(old.settings.cron),
@@ -104,9 +117,10 @@ pub async fn update(
     responses((status = 200, body = ScheduleBatch), (status = 404, body = ProblemBody)))]
 pub async fn delete(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     JsonBody(body): JsonBody<ScheduleIds>,
 ) -> Result<Json<ScheduleBatch>, Problem> {
-    let schedules = find_all(&api, body.ids).await?;
+    let schedules = find_all(&api, &caller, body.ids).await?;
     for schedule in &schedules {
         match api.store.delete_schedule(schedule.schedule_id).await {
             // Somebody else was faster: it is gone.
@@ -122,9 +136,10 @@ pub async fn delete(
     responses((status = 200, body = ScheduleBatch), (status = 404, body = ProblemBody)))]
 pub async fn activate(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     JsonBody(body): JsonBody<ScheduleIds>,
 ) -> Result<Json<ScheduleBatch>, Problem> {
-    set_paused(&api, body.ids, false).await
+    set_paused(&api, &caller, body.ids, false).await
 }
 
 /// Pause schedules
@@ -132,14 +147,20 @@ pub async fn activate(
     responses((status = 200, body = ScheduleBatch), (status = 404, body = ProblemBody)))]
 pub async fn deactivate(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     JsonBody(body): JsonBody<ScheduleIds>,
 ) -> Result<Json<ScheduleBatch>, Problem> {
-    set_paused(&api, body.ids, true).await
+    set_paused(&api, &caller, body.ids, true).await
 }
 
-async fn set_paused(api: &Api, ids: Option<Vec<String>>, is_paused: bool) -> Result<Json<ScheduleBatch>, Problem> {
+async fn set_paused(
+    api: &Api,
+    caller: &Caller,
+    ids: Option<Vec<String>>,
+    is_paused: bool,
+) -> Result<Json<ScheduleBatch>, Problem> {
     let mut changed = Vec::new();
-    for old in find_all(api, ids).await? {
+    for old in find_all(api, caller, ids).await? {
         let settings = ScheduleSettings { is_paused, ..old.settings };
         let ticks = Ticks::parse(&settings.cron, &settings.timezone)?;
         let schedule =
@@ -150,14 +171,16 @@ async fn set_paused(api: &Api, ids: Option<Vec<String>>, is_paused: bool) -> Res
 }
 
 /// All of them, or the problem of the first that is not there: nothing is changed then.
-async fn find_all(api: &Api, ids: Option<Vec<String>>) -> Result<Vec<store::Schedule>, Problem> {
+async fn find_all(api: &Api, caller: &Caller, ids: Option<Vec<String>>) -> Result<Vec<store::Schedule>, Problem> {
     let ids = required("ids", ids)?;
     if ids.is_empty() || ids.len() > MAX_IDS {
         return Err(Problem::invalid("ids", format!("{} ids are named: it is 1 to {MAX_IDS}", ids.len())));
     }
     let mut schedules = Vec::with_capacity(ids.len());
     for id in ids {
-        schedules.push(api.store.find_schedule(&id).await?);
+        let schedule = api.store.find_schedule(&id).await?;
+        caller.check_app(&schedule.app)?;
+        schedules.push(schedule);
     }
     Ok(schedules)
 }
@@ -178,12 +201,12 @@ fn overlap(word: &str) -> Result<bool, Problem> {
 fn parameters(list: Vec<ParameterBody>) -> Result<BTreeMap<String, String>, Problem> {
     let mut parameters = BTreeMap::new();
     for ParameterBody { name, value, .. } in list {
-        check_parameter(&name, &value)?;
         if parameters.contains_key(&name) {
             return Err(Problem::invalid(format!("parameters.{name}"), format!("`{name}` is there twice")));
         }
         parameters.insert(name, value);
     }
+    check_parameters(&parameters)?;
     Ok(parameters)
 }
 

@@ -9,6 +9,7 @@ use super::page::Page;
 use super::wire::{ProblemBody, Secret, SecretList, SecretOnly, SecretsKey, SetSecret, words};
 use super::{Api, Problem};
 use crate::manifest::check_secret_name;
+use crate::redact::MIN_BYTES;
 use crate::store::NewSecret;
 use crate::vault::{MAX_SECRET_BYTES, PublicKeyFormat, VaultError};
 
@@ -56,8 +57,8 @@ pub async fn create(
     if name == "key" {
         return Err(Problem::invalid("name", "`key` is a path of its own: give the secret another name"));
     }
-    let secret = sealed(&api, name, body).await?;
-    Ok((StatusCode::CREATED, Json(SecretOnly { secret: api.store.create_secret(secret).await?.into() })))
+    let (secret, warning) = sealed(&api, name, body).await?;
+    Ok((StatusCode::CREATED, Json(SecretOnly { secret: api.store.create_secret(secret).await?.into(), warning })))
 }
 
 /// Replace a secret
@@ -71,8 +72,8 @@ pub async fn update(
     if body.name.as_ref().is_some_and(|named| *named != name) {
         return Err(Problem::invalid("name", "a secret keeps its name: leave it out"));
     }
-    let secret = sealed(&api, name, body).await?;
-    Ok(Json(SecretOnly { secret: api.store.update_secret(secret).await?.into() }))
+    let (secret, warning) = sealed(&api, name, body).await?;
+    Ok(Json(SecretOnly { secret: api.store.update_secret(secret).await?.into(), warning }))
 }
 
 /// Delete a secret
@@ -86,10 +87,11 @@ pub async fn delete(
 ) -> Result<Json<SecretOnly>, Problem> {
     check_environment(query.text("environment")?)?;
     query.finish()?;
-    Ok(Json(SecretOnly { secret: api.store.delete_secret(&name).await?.into() }))
+    Ok(Json(SecretOnly { secret: api.store.delete_secret(&name).await?.into(), warning: None }))
 }
 
-async fn sealed(api: &Api, name: String, body: SetSecret) -> Result<NewSecret, Problem> {
+/// The secret as it is kept, and what its owner should know.
+async fn sealed(api: &Api, name: String, body: SetSecret) -> Result<(NewSecret, Option<String>), Problem> {
     check_secret_name("name", &name)?;
     check_environment(body.environment)?;
     let (field, value) = match (body.value, body.encrypted_value) {
@@ -118,7 +120,11 @@ async fn sealed(api: &Api, name: String, body: SetSecret) -> Result<NewSecret, P
         None => preview(&String::from_utf8_lossy(&value)),
     };
     let sealed = api.vault.seal(&name, &value).map_err(broken)?;
-    Ok(NewSecret { name, sealed, preview })
+    let is_short = value.trim_ascii().len() < MIN_BYTES;
+    let warning = is_short.then(|| {
+        format!("`{name}` is shorter than {MIN_BYTES} bytes: where an app prints or records it, it shows, as it cannot be told from ordinary text")
+    });
+    Ok((NewSecret { name, sealed, preview }, warning))
 }
 
 /// As Tower's clients show it: nothing of a short one, the last four characters of a longer one.

@@ -10,8 +10,11 @@ use super::auth::{Scope, TokenOptions};
 use super::extract::{JsonBody, PathPart, QueryParams, required};
 use super::wire::{CreateToken, ProblemBody, Token, TokenList, TokenOnly};
 use super::{Api, Problem, auth};
+use crate::manifest::check_app_name;
 
 const MAX_NAME_CHARS: usize = 100;
+/// Apps that a token may name.
+const MAX_APPS: usize = 100;
 /// Ten years.
 const MAX_VALID_SECONDS: u64 = 315_360_000;
 
@@ -36,6 +39,7 @@ pub async fn create(
         return Err(Problem::invalid("name", detail));
     }
     let scopes = scopes(body.scopes.unwrap_or_else(|| vec![Scope::Admin.as_str().into()]))?;
+    let apps = body.apps.map(|apps| checked_apps(apps, &scopes)).transpose()?;
     let valid_for = match body.expires_in_seconds {
         Some(seconds) if !(1..=MAX_VALID_SECONDS).contains(&seconds) => {
             let detail = format!("{seconds} is out of range: it is 1 to {MAX_VALID_SECONDS}");
@@ -43,7 +47,7 @@ pub async fn create(
         }
         seconds => seconds.map(Duration::from_secs),
     };
-    let (token, text) = auth::create_token(&*api.store, TokenOptions { name, scopes, valid_for }).await?;
+    let (token, text) = auth::create_token(&*api.store, TokenOptions { name, scopes, apps, valid_for }).await?;
     Ok((StatusCode::CREATED, Json(TokenOnly { token: Token { token: Some(text), ..token.into() } })))
 }
 
@@ -53,6 +57,22 @@ pub async fn create(
 pub async fn revoke(State(api): State<Api>, PathPart(id): PathPart) -> Result<StatusCode, Problem> {
     api.store.revoke_token(&id).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+fn checked_apps(mut names: Vec<String>, scopes: &[Scope]) -> Result<Vec<String>, Problem> {
+    if scopes.contains(&Scope::Admin) {
+        let problem = Problem::invalid("apps", "a token with the scope `admin` is for every app");
+        return Err(problem.hint("name its scopes, e.g. `runs:read` and `runs:write`, or no apps"));
+    }
+    if names.is_empty() || names.len() > MAX_APPS {
+        return Err(Problem::invalid("apps", format!("{} apps are named: it is 1 to {MAX_APPS}", names.len())));
+    }
+    for name in &names {
+        check_app_name("apps", name)?;
+    }
+    names.sort();
+    names.dedup();
+    Ok(names)
 }
 
 fn scopes(words: Vec<String>) -> Result<Vec<Scope>, Problem> {

@@ -3,8 +3,12 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Pages, Parameter, RetryPolicyBody, Run, active_unless, nullable, time, words};
-use crate::manifest::{InvalidField, RetrySection, Settings};
+use super::{
+    CapabilityBody, DifferenceBody, LimitsBody, LimitsChange, Pages, Parameter, RetryPolicyBody, Run, active_unless,
+    nullable, time, told, words,
+};
+use crate::capabilities::capabilities;
+use crate::manifest::{InvalidField, RetrySection, Settings, SomeLimits};
 use crate::store;
 
 /// `POST /v1/apps`.
@@ -35,7 +39,8 @@ pub struct CreateApp {
     pub schema: Option<String>,
 }
 
-/// `PATCH /v1/apps/{app}`, and Tower's `PUT`: what is absent stays, and so does what is null but for `retry_policy`.
+/// `PATCH /v1/apps/{app}`, and Tower's `PUT`: what is absent stays, and so does what is null but for `retry_policy`
+/// and `limits`.
 #[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpdateApp {
@@ -55,6 +60,10 @@ pub struct UpdateApp {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(maximum = 86400)]
     pub running_timeout: Option<u32>,
+    /// For future runs, over those of the version; null takes all of them back.
+    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<LimitsChange>)]
+    pub limits: Option<Option<LimitsBody>>,
     /// `active` or `disabled`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<words::Activity>)]
@@ -98,6 +107,10 @@ pub struct App {
     pub running_timeout: u64,
     #[schema(value_type = RetryPolicyBody)]
     pub retry_policy: RetrySection,
+    /// What is set for its runs, over the limits of the version.
+    #[serde(default)]
+    #[schema(value_type = LimitsBody)]
+    pub limits: SomeLimits,
     #[schema(format = DateTime)]
     pub created_at: String,
 }
@@ -117,6 +130,7 @@ impl From<store::App> for App {
             pending_timeout: app.timeouts.pending.map_or(0, |timeout| timeout.as_secs()),
             running_timeout: app.timeouts.running.map_or(0, |timeout| timeout.as_secs()),
             retry_policy: app.policy.into(),
+            limits: app.limits,
             created_at: time(app.created_at),
         }
     }
@@ -167,10 +181,17 @@ pub struct AppVersion {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub durable: Option<bool>,
-    /// The interfaces the component imports. Told with an upload.
+    /// The interfaces the component imports. Not told of a version from before they were kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub imports: Option<Vec<String>>,
+    /// What it may do that not every program may.
+    #[serde(default)]
+    pub capabilities: Vec<CapabilityBody>,
+    /// To the version that was active before. Told with an upload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub difference: Option<DifferenceBody>,
 }
 
 impl From<store::Version> for AppVersion {
@@ -179,12 +200,14 @@ impl From<store::Version> for AppVersion {
             version: version_name(version.number),
             content_checksum: version.digest,
             size_bytes: version.size_bytes,
+            capabilities: told(&capabilities(version.imports.as_deref(), &version.settings)),
             created_at: time(version.created_at),
             parameters: Vec::new(),
             towerfile: String::new(),
             settings: version.settings,
             durable: None,
-            imports: None,
+            imports: version.imports,
+            difference: None,
         }
     }
 }
@@ -198,6 +221,9 @@ pub struct UploadParts {
     /// Its `relume.toml`, if it has one.
     #[schema(nullable = false)]
     pub manifest: Option<String>,
+    /// `true`, as the parameter `approve`.
+    #[schema(nullable = false)]
+    pub approve: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]

@@ -23,6 +23,10 @@ pub struct CreateToken {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<words::TokenScope>>, min_items = 1)]
     pub scopes: Option<Vec<String>>,
+    /// The apps that it may use; every app unless given. Such a token is not `admin`, and uses neither secrets nor tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<words::AppName>>, min_items = 1, max_items = 100)]
+    pub apps: Option<Vec<String>>,
     /// 1 to 315360000, which is ten years; until it is revoked unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 315360000)]
@@ -36,6 +40,9 @@ pub struct Token {
     pub name: String,
     #[schema(value_type = Vec<words::TokenScope>)]
     pub scopes: Vec<String>,
+    /// The apps that it may use; null is every app.
+    #[schema(required = true, value_type = Option<Vec<words::AppName>>)]
+    pub apps: Option<Vec<String>>,
     #[schema(format = DateTime)]
     pub created_at: String,
     #[schema(required = true, format = DateTime)]
@@ -51,6 +58,7 @@ impl From<store::Token> for Token {
             id: token.token_id,
             name: token.name,
             scopes: token.scopes.split_whitespace().map(str::to_owned).collect(),
+            apps: token.apps,
             created_at: time(token.created_at),
             expires_at: token.expires_at.map(time),
             token: None,
@@ -125,6 +133,10 @@ impl From<store::Secret> for Secret {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct SecretOnly {
     pub secret: Secret,
+    /// What to know of it, if there is something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub warning: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]

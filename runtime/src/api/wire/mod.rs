@@ -2,7 +2,10 @@
 //! CLI reads the same structs. Times are RFC 3339.
 
 mod apps;
+mod capabilities;
+mod calls;
 mod keys;
+mod limits;
 mod records;
 mod runs;
 mod schedules;
@@ -21,7 +24,10 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 pub use self::apps::*;
+pub use self::calls::*;
+pub use self::capabilities::*;
 pub use self::keys::*;
+pub use self::limits::*;
 pub use self::records::*;
 pub use self::runs::*;
 pub use self::schedules::*;

@@ -7,8 +7,11 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{ForkedFrom, Pages, RetryPolicyBody, RunName, WaitingOn, payload, time, version_name, words};
-use crate::manifest::RetrySection;
+use super::{
+    EffectiveLimit, ForkedFrom, LimitsBody, Pages, RetryPolicyBody, RunName, WaitingOn, effective_limits, payload,
+    time, version_name, words,
+};
+use crate::manifest::{Limits, RetrySection, SomeLimits};
 use crate::run::{Failure, Status};
 use crate::store;
 
@@ -57,7 +60,7 @@ impl From<Failure> for FailureBody {
     }
 }
 
-/// A run. Only a look at one run tells the fields from `attempts` on.
+/// A run. Only a look at one run tells the fields from `effective_limits` on.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Run {
     #[serde(rename = "$link")]
@@ -119,7 +122,15 @@ pub struct Run {
     pub forked_from: Option<ForkedFrom>,
     /// Its program used the network outside steps, so that a replay may take another way.
     pub used_loose_io: bool,
+    /// What was set for it alone.
+    #[serde(default)]
+    #[schema(value_type = LimitsBody)]
+    pub limits: SomeLimits,
     pub parameters: Vec<Parameter>,
+    /// Those in force, as this server's operator allows them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub effective_limits: Option<Vec<EffectiveLimit>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub attempts: Option<Vec<Attempt>>,
@@ -179,19 +190,33 @@ impl From<store::Run> for Run {
             parent: run.parent.map(RunName::from),
             forked_from: run.forked_from.map(ForkedFrom::from),
             used_loose_io: run.used_loose_io,
+            limits: run.limits,
             parameters: run.parameters.into_iter().map(|(name, value)| Parameter { name, value }).collect(),
             attempts: None,
             input: None,
             input_base64: None,
             output: None,
             output_base64: None,
+            effective_limits: None,
         }
     }
 }
 
 impl Run {
+    /// About how many bytes it takes within a list.
+    pub fn weight(&self) -> u64 {
+        let parameters = self.parameters.iter().map(|given| given.name.len() + given.value.len()).sum::<usize>();
+        let failure = self
+            .failure
+            .as_ref()
+            .map_or(0, |failure| failure.message.len() + failure.backtrace.as_ref().map_or(0, String::len));
+        // The rest is names and moments.
+        (1_000 + parameters + failure) as u64
+    }
+
     /// Adds what is told of one run.
-    pub fn with_details(mut self, attempts: Vec<store::Attempt>, io: store::RunIo) -> Run {
+    pub fn with_details(mut self, attempts: Vec<store::Attempt>, io: store::RunIo, limits: &Limits) -> Run {
+        self.effective_limits = Some(effective_limits(limits));
         self.attempts = Some(attempts.into_iter().map(Attempt::from).collect());
         let (input, input_base64) = payload(Some(io.input).filter(|input| !input.is_empty()));
         let (output, output_base64) = payload(io.output);

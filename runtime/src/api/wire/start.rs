@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::{VersionRef, words};
+use super::{LimitsBody, VersionRef, words};
 use crate::manifest::{InvalidField, RetrySection};
 use crate::retry::RetryPolicy;
 
@@ -79,6 +79,9 @@ pub struct StartRun {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 86400)]
     pub running_timeout: Option<u32>,
+    /// Over those of the app and of the version, each alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<LimitsBody>,
     /// By when it has to be final: RFC 3339, later than now and than `scheduled_at`; at no time unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]

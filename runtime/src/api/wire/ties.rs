@@ -104,6 +104,10 @@ pub struct EventOnly {
 pub struct EventList {
     /// The first one first.
     pub events: Vec<Event>,
+    /// For `?after=`; null when these were the last for now.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub next_after: Option<Uuid>,
 }
 
 /// `POST /v1/apps/{app}/runs/{number}/retry`.
