@@ -7,6 +7,7 @@ use reqwest::header::{ETAG, IF_MATCH};
 use super::client::Client;
 use super::failure::{Failure, not_an_app};
 use super::output::Output;
+use super::parse_limit;
 use super::prompt;
 use super::retries::{Retries, written};
 use super::show::name;
@@ -14,7 +15,7 @@ use super::span::moment;
 use crate::api::wire::{
     App, AppList, AppOnly, AppWithRuns, CreateApp, ScheduleList, UpdateApp, UpdatedApp, VersionList,
 };
-use crate::manifest::check_app_name;
+use crate::manifest::{Limit, check_app_name};
 
 #[derive(Debug, Subcommand)]
 pub enum Apps {
@@ -70,6 +71,9 @@ pub struct Set {
     /// How many seconds an attempt may run; 0 is as long as its version may
     #[arg(long, value_name = "SECONDS")]
     running_timeout: Option<u32>,
+    /// A limit of its runs, e.g. memory_mib=64; memory_mib=default takes it back
+    #[arg(long = "limit", value_name = "NAME=NUMBER", value_parser = parse_limit)]
+    limits: Vec<(Limit, Option<u64>)>,
 }
 
 pub async fn apps(apps: Apps, client: &Client, output: Output) -> Result<(), Failure> {
@@ -114,7 +118,12 @@ async fn show(app: &str, client: &Client, output: Output) -> Result<(), Failure>
     }
     let versions = client.get::<VersionList>(&what, &format!("/apps/{app}/versions")).await?.body.versions;
     let schedules = client.get::<ScheduleList>(&what, &format!("/schedules?page=0&app={app}")).await?.body.schedules;
-    output.facts(&facts(&answer.body.app));
+    let app_shown = &answer.body.app;
+    let mut told = facts(app_shown);
+    let active = versions.iter().find(|version| Some(&version.version) == app_shown.version.as_ref());
+    let capabilities = active.map(|version| version.capabilities.as_slice()).unwrap_or_default();
+    told.extend(capabilities.iter().map(|capability| ("capability", capability.text.clone())));
+    output.facts(&told);
     output.data("");
     let rows = versions.into_iter().map(|version| {
         vec![version.version, version.size_bytes.to_string(), version.created_at, version.content_checksum]
@@ -148,6 +157,7 @@ fn facts(app: &App) -> Vec<(&str, String)> {
     let timeouts = [("may wait", app.pending_timeout), ("may run", app.running_timeout)];
     facts
         .extend(timeouts.into_iter().filter(|(_, at)| *at > 0).map(|(label, seconds)| (label, format!("{seconds} s"))));
+    facts.extend(app.limits.iter().map(|(limit, value)| ("limit", format!("{} = {value}", limit.spec().name))));
     facts.extend(app.next_run_at.as_deref().map(|at| ("next run", moment(at))));
     facts
 }
@@ -162,7 +172,8 @@ async fn create(app: String, description: Option<String>, client: &Client, outpu
 }
 
 async fn set(options: Set, client: &Client, output: Output) -> Result<(), Failure> {
-    let Set { named: Named { app }, retries, no_retries, description, pending_timeout, running_timeout } = options;
+    let Set { named: Named { app }, retries, no_retries, description, pending_timeout, running_timeout, limits } =
+        options;
     let what = format!("`{app}` was not changed");
     checked(&app, &what)?;
     let path = format!("/apps/{app}");
@@ -181,8 +192,10 @@ async fn set(options: Set, client: &Client, output: Output) -> Result<(), Failur
         }
         Some(Some(retries.over(&before.body.app.retry_policy)))
     };
-    let body = UpdateApp { description, retry_policy, pending_timeout, running_timeout, ..UpdateApp::default() };
-    let is_empty = body.description.is_none() && body.retry_policy.is_none();
+    let limits = (!limits.is_empty()).then(|| Some(limits.into_iter().collect()));
+    let body =
+        UpdateApp { description, retry_policy, pending_timeout, running_timeout, limits, ..UpdateApp::default() };
+    let is_empty = body.description.is_none() && body.retry_policy.is_none() && body.limits.is_none();
     if is_empty && body.pending_timeout.is_none() && body.running_timeout.is_none() {
         let failure = Failure::new(what).because("nothing that can be changed was typed").usage();
         return Err(failure.hint("`relume apps set --help` says what can be"));

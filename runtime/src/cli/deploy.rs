@@ -12,7 +12,7 @@ use super::client::Client;
 use super::failure::Failure;
 use super::output::Output;
 use super::progress::Progress;
-use crate::api::wire::VersionOnly;
+use crate::api::wire::{AppVersion, VersionOnly};
 use crate::manifest::{Manifest, check_app_name};
 use crate::sandbox::MAX_COMPONENT_BYTES;
 
@@ -30,6 +30,9 @@ pub struct Deploy {
     /// The app; without it, the manifest's name
     #[arg(long)]
     name: Option<String>,
+    /// Let it do more than the active version may
+    #[arg(long)]
+    approve: bool,
 }
 
 /// Uploads, and creates the app if there is none.
@@ -45,7 +48,8 @@ pub async fn deploy(options: Deploy, client: &Client, output: Output) -> Result<
     if let Some(manifest) = manifest {
         form = form.part("manifest", Part::text(manifest.text).file_name(MANIFEST));
     }
-    let request = client.request(Method::POST, &format!("/apps/{name}/versions?create=true"))?.multipart(form);
+    let path = format!("/apps/{name}/versions?create=true&approve={}", options.approve);
+    let request = client.request(Method::POST, &path)?.multipart(form);
     let answer = client.answer::<VersionOnly>(&what, request).await;
     drop(progress);
     let answer = answer?;
@@ -53,9 +57,24 @@ pub async fn deploy(options: Deploy, client: &Client, output: Output) -> Result<
         output.data(&answer.text);
     } else {
         let version = answer.body.version;
+        show_difference(&version, output);
         output.data(&format!("{name} {}  sha256:{}", version.version, version.content_checksum));
     }
     Ok(())
+}
+
+/// What it may do and the active version could not, and the other way round; of the first version only where a person
+/// looks on.
+fn show_difference(version: &AppVersion, output: Output) {
+    let Some(difference) = &version.difference else { return };
+    if version.version == "v1" && !output.draws {
+        return;
+    }
+    for (sign, capabilities) in [("+", &difference.added), ("-", &difference.removed)] {
+        for capability in capabilities {
+            output.note(&format!("{sign} {}", capability.text));
+        }
+    }
 }
 
 /// The component in pieces, each told when it is taken to be sent.

@@ -60,6 +60,11 @@ impl Failure {
         Failure { what: what.into(), cause: Some(cause), hint, exit_code, is_conflict: problem.status == 409 }
     }
 
+    /// What and why, in one line.
+    pub fn told(&self) -> String {
+        self.cause.as_ref().map_or_else(|| self.what.clone(), |cause| format!("{}: {cause}", self.what))
+    }
+
     /// Prints the three lines to stderr.
     pub fn print(&self, output: Output) {
         output.note(&format!("error: {}", self.what));

@@ -9,11 +9,12 @@ use uuid::Uuid;
 
 use super::deploy::{ManifestFile, read_component};
 use super::failure::Failure;
-use super::{DATA_DIR, Given};
-use crate::journal::{Journal, Tape, Terms};
+use super::policy::PolicyArgs;
+use super::{DATA_DIR, Given, this_program};
+use crate::journal::{Journal, JournalLimits, Tape, Terms};
 use crate::log::Log;
-use crate::manifest::Settings;
-use crate::sandbox::{Code, Effects, Execution, Sandbox, Task};
+use crate::manifest::{Asked, Settings};
+use crate::sandbox::{Code, Effects, Execution, Sandbox, SandboxOptions, Task};
 use crate::store::JournalEntry;
 
 /// What is executed, and with what.
@@ -26,6 +27,8 @@ pub struct LocalArgs {
     /// The manifest; without it, relume.toml beside the component or in this folder
     #[arg(long, value_name = "FILE")]
     manifest: Option<PathBuf>,
+    #[command(flatten)]
+    policy: PolicyArgs,
     /// Arguments of the program
     #[arg(last = true)]
     args: Vec<String>,
@@ -57,7 +60,8 @@ impl Local {
         let input = options.given.read_input().await?.unwrap_or_default();
         let wrong = |cause: String| Failure::new(what).because(cause);
 
-        let sandbox = Sandbox::new(&cache_folder()).map_err(|e| wrong(format!("{e:#}")))?;
+        let sandbox_options = SandboxOptions::new(cache_folder(), this_program()?).policy(options.policy.read()?);
+        let sandbox = Sandbox::new(sandbox_options).map_err(|e| wrong(format!("{e:#}")))?;
         let inspected = sandbox.inspect(component.clone()).await;
         let inspection = inspected.map_err(|e| wrong(e.to_string()).hint(e.hint()).usage())?;
         let code = sandbox.load(&inspection.digest, async || Ok(component)).await.map_err(|e| wrong(e.to_string()))?;
@@ -76,10 +80,12 @@ impl Local {
         log: Log,
         effects: Option<Effects>,
     ) -> Execution {
+        let asked = Asked { manifest: self.settings.limits.clone(), ..Asked::default() };
+        let limits = self.sandbox.limits(&asked);
         let terms = Terms {
             attempt: 1,
             version: 1,
-            max_step_attempts: self.settings.limits.step_attempts,
+            limits: JournalLimits::from(&limits),
             origin_run_id: self.run_id,
             origin_at: self.created_at,
             now: Timestamp::now().saturating_add(later).unwrap_or(Timestamp::MAX),
@@ -96,6 +102,7 @@ impl Local {
             parameters: self.parameters.iter().cloned().collect(),
             secrets: self.secrets.clone(),
             settings: self.settings.clone(),
+            limits,
             running_timeout: None,
             fuel_used: 0,
             journal: Journal::on_tape(terms, recorded, tape),

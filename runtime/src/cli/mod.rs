@@ -4,12 +4,15 @@
 //! Exit codes: 0 the run exited, 1 something else failed, 2 usage, 3 the run crashed, 4 errored,
 //! 5 was cancelled, 6 not found, 7 not authorised, 10 the server is unreachable.
 
+mod admin;
 mod again;
 mod amounts;
 mod apps;
+mod calls;
 mod client;
 mod crash_test;
 mod deploy;
+mod doctor;
 mod events;
 mod exec;
 mod explain;
@@ -18,7 +21,9 @@ mod follow;
 mod local;
 mod logging;
 mod logs;
+mod numbers;
 mod output;
+mod policy;
 mod progress;
 mod prompt;
 mod retries;
@@ -48,7 +53,9 @@ use self::logging::LogFormat;
 use self::output::Output;
 use crate::api::openapi_document;
 use crate::api::wire::{MAX_KEY_BYTES, is_idempotency_key};
-use crate::manifest::Manifest;
+use crate::executor::{self, COMMAND as EXECUTE_COMMAND, execute_from_stdin};
+use crate::manifest::{Limit, Manifest};
+use crate::sandbox::{COMPILE_COMMAND, compile_from_stdin};
 
 /// Where `relume dev` keeps its things, and the other commands find its token.
 const DATA_DIR: &str = ".relume";
@@ -117,6 +124,8 @@ enum Command {
     /// Say who may ask the server, and for what
     #[command(subcommand)]
     Tokens(tokens::Tokens),
+    /// Look whether all is there that a server and a worker need, or at the limits in force
+    Doctor(doctor::Doctor),
     /// Print a script with which a shell completes commands
     Completions {
         /// The shell
@@ -126,6 +135,16 @@ enum Command {
     Schema,
     /// Print the OpenAPI document of the server
     Openapi,
+    /// Compile what comes on stdin: what this program starts itself for
+    #[command(name = COMPILE_COMMAND, hide = true)]
+    Compile { cpu_seconds: u32, memory_mib: u32 },
+    /// Execute the guest that comes over stdin: what this program starts itself for
+    #[command(name = EXECUTE_COMMAND, hide = true)]
+    Execute {
+        /// Only say what a process can still do that is confined for it
+        #[arg(long)]
+        probe: bool,
+    },
 }
 
 impl Cli {
@@ -146,7 +165,7 @@ pub fn commands() -> Vec<(String, String)> {
 }
 
 fn collect(command: &clap::Command, path: &str, found: &mut Vec<(String, String)>) {
-    for inner in command.get_subcommands() {
+    for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set()) {
         let name = format!("{path}{}", inner.get_name());
         if inner.has_subcommands() {
             collect(inner, &format!("{name} "), found);
@@ -156,9 +175,20 @@ fn collect(command: &clap::Command, path: &str, found: &mut Vec<(String, String)
     }
 }
 
+/// The table of all numbers in SECURITY.md.
+pub fn numbers_table() -> String {
+    numbers::table()
+}
+
 /// Does what was typed.
 pub fn run(cli: Cli) -> ExitCode {
     let Cli { global, command } = cli;
+    // Before there are threads.
+    match command {
+        Command::Compile { cpu_seconds, memory_mib } => return compile_from_stdin(cpu_seconds, memory_mib),
+        Command::Execute { probe: false } => return execute_from_stdin(),
+        _ => {}
+    }
     let is_quiet = !matches!(command, Command::Serve(_) | Command::Worker(_));
     logging::start(global.log_format, is_quiet);
     let output = Output::new(global.json, global.raw);
@@ -196,6 +226,7 @@ async fn dispatch(command: Command, global: Global, output: Output) -> Result<Ex
         Command::Tokens(tokens) => tokens::tokens(tokens, &client()?, output).await?,
         Command::Schedules(options) => schedules::schedules(options, &client()?, output).await?,
         Command::Secrets(options) => secrets::secrets(options, &client()?, output).await?,
+        Command::Doctor(options) => return doctor::doctor(options, client, output).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "relume", &mut script);
@@ -204,6 +235,12 @@ async fn dispatch(command: Command, global: Global, output: Output) -> Result<Ex
         Command::Schema => {
             output.data(&format!("{:#}", Manifest::json_schema()));
         }
+        Command::Execute { .. } => {
+            let possible = executor::probe().map_err(|e| Failure::new("it cannot be confined").because(e))?;
+            output.data(&possible.join("\n"));
+        }
+        // Done before.
+        Command::Compile { .. } => {}
         Command::Openapi => {
             output.data(&format!("{:#}", openapi_document()));
         }
@@ -220,6 +257,18 @@ struct Given {
     /// A variable of the program's environment
     #[arg(short, long = "parameter", value_name = "NAME=VALUE", value_parser = parse_parameter)]
     parameters: Vec<(String, String)>,
+}
+
+/// `memory_mib=64`, and for an app `memory_mib=default`.
+fn parse_limit(text: &str) -> Result<(Limit, Option<u64>), String> {
+    let (name, value) = text.split_once('=').ok_or("write it as NAME=NUMBER, e.g. memory_mib=64")?;
+    let limit = Limit::from_name(name)
+        .ok_or_else(|| format!("there is no limit `{name}`; there are {}", Limit::NAMES.join(", ")))?;
+    if value == "default" {
+        return Ok((limit, None));
+    }
+    let value = value.replace('_', "").parse().map_err(|_| format!("`{value}` is not a whole number"))?;
+    Ok((limit, Some(value)))
 }
 
 fn parse_parameter(text: &str) -> Result<(String, String), String> {
@@ -267,6 +316,14 @@ fn as_json(what: &str, example: &str, bytes: &[u8]) -> Result<Box<RawValue>, Fai
 fn parse_key(text: &str) -> Result<String, String> {
     let wrong = || format!("a key is 1 to {MAX_KEY_BYTES} visible ASCII characters");
     is_idempotency_key(text).then(|| text.to_owned()).ok_or_else(wrong)
+}
+
+/// This program, for children that are it as well. By this name Linux finds it even when its file was replaced.
+fn this_program() -> Result<PathBuf, Failure> {
+    if cfg!(target_os = "linux") {
+        return Ok("/proc/self/exe".into());
+    }
+    std::env::current_exe().map_err(|e| Failure::new("the program does not know where it is").because(e))
 }
 
 /// The data folder, for the commands that keep something.

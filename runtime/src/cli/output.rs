@@ -49,10 +49,12 @@ impl Output {
         let _ = writeln!(io::stderr().lock(), "{text}");
     }
 
-    /// Prints rows in aligned columns under a heading; nothing but the heading if there are none.
+    /// Prints rows in aligned columns under a heading; nothing but the heading if there are none. A row is one line,
+    /// whatever is in it.
     pub fn table(self, heading: &[&str], rows: &[Vec<String>]) {
-        let heading = heading.iter().map(|text| (*text).to_owned()).collect();
-        let lines: Vec<&Vec<String>> = std::iter::once(&heading).chain(rows).collect();
+        let heading: Vec<_> = heading.iter().map(|text| (*text).to_owned()).collect();
+        let in_one_line = |row: &Vec<String>| row.iter().map(|text| text.replace(['\n', '\r'], " ")).collect();
+        let lines: Vec<Vec<String>> = std::iter::once(heading).chain(rows.iter().map(in_one_line)).collect();
         let width = |column: usize| lines.iter().filter_map(|line| line.get(column)).map(|t| t.chars().count()).max();
         for line in &lines {
             let cells = line.iter().enumerate();

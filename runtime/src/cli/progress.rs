@@ -6,6 +6,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::output::Output;
+use crate::log::printable;
 
 const TICK: Duration = Duration::from_millis(100);
 
@@ -44,7 +45,8 @@ impl Progress {
 
     /// What the line says from now on.
     pub fn say(&self, text: String) {
-        self.bar.set_message(text);
+        // Names that a program chose may be in it, and it is one line.
+        self.bar.set_message(printable(&text).replace(['\n', '\t'], " "));
     }
 
     /// Prints something while the line is out of the way.

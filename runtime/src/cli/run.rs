@@ -20,9 +20,9 @@ use super::retries::Retries;
 use super::run_id::RunId;
 use super::show;
 use super::span::{countdown, length, parse_seconds};
-use super::{Given, as_json, parse_key};
+use super::{Given, as_json, parse_key, parse_limit};
 use crate::api::wire::{InitiatorBody, Run, RunOnly, RunWithLinks, StartRun, VersionRef, time};
-use crate::manifest::check_app_name;
+use crate::manifest::{Limit, check_app_name};
 
 /// How often a status line is brought up to date, and how often the server is asked for it.
 const REDRAW: Duration = Duration::from_millis(250);
@@ -51,6 +51,9 @@ pub struct Start {
     /// In what time it has to be over, e.g. 2h; what is not finished then is stopped
     #[arg(long, value_name = "TIME", value_parser = parse_seconds)]
     deadline: Option<u64>,
+    /// A limit of this run alone, e.g. memory_mib=64
+    #[arg(long = "limit", value_name = "NAME=NUMBER", value_parser = parse_limit)]
+    limits: Vec<(Limit, Option<u64>)>,
     /// Start no second run with the same key
     #[arg(long, value_name = "KEY", value_parser = parse_key)]
     idempotency_key: Option<String>,
@@ -72,6 +75,7 @@ pub async fn start(options: Start, client: &Client, output: Output) -> Result<Ex
         scheduled_at: options.at,
         pending_timeout: options.pending_timeout,
         running_timeout: options.timeout,
+        limits: (!options.limits.is_empty()).then(|| options.limits.into_iter().collect()),
         deadline_at: options.deadline.map(deadline_at).transpose()?,
         initiator: Some(InitiatorBody { kind: "relume_cli".into() }),
         ..StartRun::default()

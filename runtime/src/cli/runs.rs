@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use super::again::{Fork, Retry, fork, retry};
+use super::calls::calls;
 use super::client::Client;
 use super::explain::explain;
 use super::failure::{Failure, not_an_app};
@@ -27,6 +28,8 @@ pub enum Runs {
     Logs(Logs),
     /// Show the journal of a run: its steps and what it waited for, with what they took
     Steps(Named),
+    /// Show what a run asked of other hosts, refused requests too
+    Calls(Named),
     /// Cancel a run
     Cancel(Named),
     /// Give a failed run another attempt, which keeps what is recorded
@@ -62,6 +65,7 @@ pub async fn runs(runs: Runs, client: &Client, output: Output) -> Result<ExitCod
         Runs::Show(named) => show(&named.id()?, client, output).await?,
         Runs::Logs(options) => logs(&options, client, output).await?,
         Runs::Steps(named) => steps(&named.id()?, client, output).await?,
+        Runs::Calls(named) => calls(&named.id()?, client, output).await?,
         Runs::Cancel(named) => cancel(&named.id()?, client, output).await?,
         Runs::Retry(options) => return retry(options, client, output).await,
         Runs::Fork(options) => return fork(options, client, output).await,

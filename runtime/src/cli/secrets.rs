@@ -72,6 +72,9 @@ async fn set(name: String, is_typed: bool, client: &Client, output: Output) -> R
         }
         answer => (answer?, "kept"),
     };
+    if let Some(warning) = &answer.body.warning {
+        output.note(&format!("warning: {warning}"));
+    }
     output.data(&if output.json { answer.text } else { format!("{name} {done}") });
     Ok(())
 }

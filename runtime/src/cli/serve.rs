@@ -5,17 +5,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::DataDir;
+use super::admin::AdminArgs;
 use super::failure::Failure;
 use super::output::Output;
+use super::policy::PolicyArgs;
 use super::stop::{Signals, until_stopped};
+use super::{DataDir, this_program};
 use crate::api::auth::TokenOptions;
 use crate::api::{self, Api, auth};
-use crate::sandbox::Sandbox;
+use crate::executor::{Executor, Isolation};
+use crate::policy::Policy;
+use crate::sandbox::{Sandbox, SandboxOptions};
 use crate::scheduler;
 use crate::store::{self, Store, StoreError};
 use crate::vault::Vault;
@@ -23,7 +27,7 @@ use crate::worker::{self, Shutdown, WorkerOptions};
 
 /// How long a worker's runs stay its own after it was last heard of.
 const LEASE_SECONDS: u64 = 15;
-const SECRETS_KEY: &str = "RELUME_SECRETS_KEY";
+pub const SECRETS_KEY: &str = "RELUME_SECRETS_KEY";
 
 #[derive(Debug, Args)]
 pub struct Dev {
@@ -32,6 +36,10 @@ pub struct Dev {
     listen: SocketAddr,
     #[command(flatten)]
     data: DataDir,
+    #[command(flatten)]
+    policy: PolicyArgs,
+    #[command(flatten)]
+    admin: AdminArgs,
     #[command(flatten)]
     work: Work,
 }
@@ -45,6 +53,10 @@ pub struct Serve {
     listen: SocketAddr,
     #[command(flatten)]
     data: DataDir,
+    #[command(flatten)]
+    policy: PolicyArgs,
+    #[command(flatten)]
+    admin: AdminArgs,
 }
 
 #[derive(Debug, Args)]
@@ -53,6 +65,10 @@ pub struct Worker {
     database: Database,
     #[command(flatten)]
     data: DataDir,
+    #[command(flatten)]
+    policy: PolicyArgs,
+    #[command(flatten)]
+    admin: AdminArgs,
     #[command(flatten)]
     work: Work,
 }
@@ -71,14 +87,37 @@ struct Work {
     slots: u16,
     #[arg(long, default_value_t = LEASE_SECONDS, value_parser = clap::value_parser!(u64).range(1..=3600), hide = true)]
     lease_seconds: u64,
+    /// Where apps run: in this process, or each attempt in a process of its own that has no database, files or network
+    #[arg(long, value_enum, env = "RELUME_ISOLATION", default_value_t = IsolationArg::None)]
+    isolation: IsolationArg,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum IsolationArg {
+    None,
+    Process,
+}
+
+impl From<IsolationArg> for Isolation {
+    fn from(arg: IsolationArg) -> Isolation {
+        match arg {
+            IsolationArg::None => Isolation::None,
+            IsolationArg::Process => Isolation::Process,
+        }
+    }
 }
 
 impl Work {
-    fn options(&self) -> WorkerOptions {
+    fn options(&self) -> Result<WorkerOptions, Failure> {
         // For people only: nothing depends on it.
         let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
         let name = format!("{}/{}", host.trim(), std::process::id());
-        WorkerOptions { name, slots: self.slots.into(), lease: Duration::from_secs(self.lease_seconds) }
+        if !Executor::is_possible(self.isolation.into()) {
+            let failure = Failure::new("this system cannot confine the processes of guests").usage();
+            return Err(failure.hint("leave out --isolation process: guests then run in the worker's own process"));
+        }
+        let lease = Duration::from_secs(self.lease_seconds);
+        Ok(WorkerOptions { name, slots: self.slots.into(), lease, isolation: self.isolation.into() })
     }
 }
 
@@ -86,17 +125,19 @@ impl Work {
 pub async fn dev(options: Dev, output: Output) -> Result<(), Failure> {
     let listener = listen(options.listen).await?;
     let data_dir = options.data.create()?;
+    let policy = options.policy.read()?;
     let store = open(&format!("sqlite:{}", data_dir.join("relume.db").display())).await?;
-    let (sandbox, vault) = (sandbox(&data_dir)?, vault(&data_dir)?);
+    let (sandbox, vault) = (sandbox(&data_dir, &policy)?, vault(&data_dir)?);
     let new_token = dev_token(&*store, &data_dir.join("token")).await?;
 
     let signals = Signals::new()?;
     let (closing, shutdown) = (CancellationToken::new(), Shutdown::new());
-    let work = worker::work(store.clone(), sandbox.clone(), vault.clone(), options.work.options(), shutdown.clone());
+    options.admin.start(store.clone(), closing.clone()).await?;
+    let work = worker::work(store.clone(), sandbox.clone(), vault.clone(), options.work.options()?, shutdown.clone());
     let work = tokio::spawn(work);
     tokio::spawn(scheduler::watch(store.clone(), closing.clone()));
     let address = address(&listener)?;
-    let server = tokio::spawn(api::serve(listener, Api::new(store, sandbox, vault, closing.clone())));
+    let server = tokio::spawn(api::serve(listener, Api::new(store, sandbox, vault, &policy.api, closing.clone())));
     output.note(&format!("listening on {address}"));
     if let Some(token) = new_token {
         output.note(&format!("token: {token}"));
@@ -122,17 +163,19 @@ pub async fn dev(options: Dev, output: Output) -> Result<(), Failure> {
 pub async fn serve(options: Serve) -> Result<(), Failure> {
     let listener = listen(options.listen).await?;
     let data_dir = options.data.create()?;
+    let policy = options.policy.read()?;
     let store = open(&options.database.database).await?;
-    let (sandbox, vault) = (sandbox(&data_dir)?, vault(&data_dir)?);
+    let (sandbox, vault) = (sandbox(&data_dir, &policy)?, vault(&data_dir)?);
     if store.list_tokens().await?.is_empty() {
         let (_, text) = auth::create_token(&*store, TokenOptions::admin("first")).await?;
         eprintln!("token: {text}\n       (the first one, shown only now: set RELUME_TOKEN to it)");
     }
     let signals = Signals::new()?;
     let closing = CancellationToken::new();
+    options.admin.start(store.clone(), closing.clone()).await?;
     let address = address(&listener)?;
     tokio::spawn(scheduler::watch(store.clone(), closing.clone()));
-    let server = tokio::spawn(api::serve(listener, Api::new(store, sandbox, vault, closing.clone())));
+    let server = tokio::spawn(api::serve(listener, Api::new(store, sandbox, vault, &policy.api, closing.clone())));
     eprintln!("listening on {address}");
     let end = async { server.await.map(Ok) };
     until_stopped(signals, end, || closing.cancel(), || {}).await
@@ -141,11 +184,14 @@ pub async fn serve(options: Serve) -> Result<(), Failure> {
 /// Executes runs.
 pub async fn worker(options: Worker) -> Result<(), Failure> {
     let data_dir = options.data.create()?;
+    let policy = options.policy.read()?;
     let store = open(&options.database.database).await?;
-    let (sandbox, vault) = (sandbox(&data_dir)?, vault(&data_dir)?);
+    let (sandbox, vault) = (sandbox(&data_dir, &policy)?, vault(&data_dir)?);
     let signals = Signals::new()?;
     let shutdown = Shutdown::new();
-    let options = options.work.options();
+    // It answers while the worker is drained, too.
+    options.admin.start(store.clone(), CancellationToken::new()).await?;
+    let options = options.work.options()?;
     eprintln!("worker {} takes up to {} runs at once", options.name, options.slots);
     let work = tokio::spawn(worker::work(store, sandbox, vault, options, shutdown.clone()));
     until_stopped(signals, work, || shutdown.drain(), || shutdown.stop()).await
@@ -164,13 +210,13 @@ impl DataDir {
     }
 }
 
-fn sandbox(data_dir: &Path) -> Result<Sandbox, Failure> {
-    Sandbox::new(&data_dir.join("cache"))
-        .map_err(|e| Failure::new("the sandbox cannot be set up").because(format!("{e:#}")))
+fn sandbox(data_dir: &Path, policy: &Policy) -> Result<Sandbox, Failure> {
+    let options = SandboxOptions::new(data_dir.join("cache"), this_program()?).policy(policy.clone());
+    Sandbox::new(options).map_err(|e| Failure::new("the sandbox cannot be set up").because(format!("{e:#}")))
 }
 
 /// The key of secrets, which servers and workers share: from the environment, or the data folder.
-fn vault(data_dir: &Path) -> Result<Arc<Vault>, Failure> {
+pub fn vault(data_dir: &Path) -> Result<Arc<Vault>, Failure> {
     let vault = match std::env::var(SECRETS_KEY) {
         Ok(key) => Vault::with_key(&key).ok_or_else(|| {
             let failure = Failure::new("the key of secrets cannot be used");
@@ -217,7 +263,7 @@ async fn open(url: &str) -> Result<Arc<dyn Store>, Failure> {
     })
 }
 
-fn cause(error: &StoreError) -> String {
+pub fn cause(error: &StoreError) -> String {
     match error {
         StoreError::Unavailable(cause) => cause.to_string(),
         other => other.to_string(),
@@ -225,7 +271,7 @@ fn cause(error: &StoreError) -> String {
 }
 
 /// Host and name of a database, without user, password and options.
-fn without_secrets(url: &str) -> String {
+pub fn without_secrets(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return format!("`{}`", url.split('?').next().unwrap_or_default());
     };

@@ -86,6 +86,7 @@ fn facts(run: &Run) -> Vec<(&str, String)> {
     if run.running_timeout > 0 {
         facts.push(("timeout", format!("{} s", run.running_timeout)));
     }
+    facts.extend(run.limits.iter().map(|(limit, value)| ("limit", format!("{} = {value}", limit.spec().name))));
     if run.used_loose_io {
         facts.push(("loose io", "it used the network outside steps: a replay may take another way".into()));
     }

@@ -20,6 +20,9 @@ pub enum Tokens {
         /// What it may do: runs:read, runs:write, apps:write or admin, which is all; more of them may be named
         #[arg(long = "scope", value_name = "SCOPE")]
         scopes: Vec<String>,
+        /// The app that it may use, and no other; more of them may be named
+        #[arg(long = "app", value_name = "APP")]
+        apps: Vec<String>,
         /// How long it is valid, e.g. 90d, 12h, 30m or 3600s; without it, until it is revoked
         #[arg(long, value_name = "TIME", value_parser = parse_seconds)]
         expires: Option<u64>,
@@ -34,9 +37,10 @@ pub enum Tokens {
 pub async fn tokens(tokens: Tokens, client: &Client, output: Output) -> Result<(), Failure> {
     match tokens {
         Tokens::List => list(client, output).await,
-        Tokens::Create { name, scopes, expires } => {
+        Tokens::Create { name, scopes, apps, expires } => {
             let scopes = Some(scopes).filter(|scopes| !scopes.is_empty());
-            let body = CreateToken { name: Some(name), scopes, expires_in_seconds: expires };
+            let apps = Some(apps).filter(|apps| !apps.is_empty());
+            let body = CreateToken { name: Some(name), scopes, apps, expires_in_seconds: expires };
             let answer = client.post::<TokenOnly>("no token was created", "/tokens", &body).await?;
             let token = answer.body.token;
             output.data(if output.json { &answer.text } else { token.token.as_deref().unwrap_or_default() });
@@ -54,9 +58,10 @@ async fn list(client: &Client, output: Output) -> Result<(), Failure> {
     }
     let rows = answer.body.tokens.into_iter().map(|token| {
         let expires = token.expires_at.unwrap_or_else(|| "-".into());
-        vec![token.id, token.name, token.scopes.join(" "), expires, token.created_at]
+        let apps = token.apps.map_or_else(|| "all".into(), |apps| apps.join(" "));
+        vec![token.id, token.name, token.scopes.join(" "), apps, expires, token.created_at]
     });
-    output.table(&["ID", "NAME", "SCOPES", "EXPIRES", "CREATED"], &rows.collect::<Vec<_>>());
+    output.table(&["ID", "NAME", "SCOPES", "APPS", "EXPIRES", "CREATED"], &rows.collect::<Vec<_>>());
     Ok(())
 }
 
