@@ -1,5 +1,7 @@
 //! What the black-box tests share: the programs they run, the world those programs talk to, and Relume itself.
 
+pub mod alone;
+pub mod component;
 pub mod dice;
 pub mod guests;
 pub mod model;
@@ -7,7 +9,9 @@ pub mod node;
 pub mod postgres;
 pub mod process;
 pub mod python;
+pub mod raw;
 pub mod server;
 pub mod shop;
 pub mod sql;
+pub mod terminal;
 pub mod transcript;

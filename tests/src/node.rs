@@ -1,13 +1,15 @@
 //! Relume without its processes: a real store, and workers in this process when a test asks for them.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use relume::executor::Isolation;
 use relume::manifest::Manifest;
+use relume::policy::Policy;
 use relume::run::Failure;
-use relume::sandbox::Sandbox;
+use relume::sandbox::{Sandbox, SandboxOptions};
 use relume::store::{self, Assignment, Attempt, JournalEntry, LogFilter, LogLine, NewRun, Run, Store, Upload};
 use relume::vault::Vault;
 use relume::worker::{Shutdown, WorkerOptions, work};
@@ -17,8 +19,12 @@ use tokio::time::Instant;
 
 use crate::guests;
 use crate::postgres::Postgres;
+use crate::process::binary;
 use crate::server::data_dir;
 use crate::sql;
+
+/// The networks of this machine itself, where the tests have their servers.
+pub const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1/128"];
 
 /// How long a run may take before a test gives up on it.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -95,12 +101,23 @@ impl Node {
 
     /// Deploys a guest that is deployed already: another manifest makes another version.
     pub async fn deploy_again(&self, guest: &str, manifest: &str) {
-        let manifest = Manifest::parse(manifest).expect("the test's manifest is right");
         let component = std::fs::read(guests::path(guest)).expect("it was built");
+        self.add_version(&guest.replace('_', "-"), component, manifest).await;
+    }
+
+    /// Deploys a component as a new app.
+    pub async fn deploy_component(&self, app: &str, component: Vec<u8>, manifest: &str) {
+        self.store.create_app(app, "").await.expect("a new app");
+        self.add_version(app, component, manifest).await;
+    }
+
+    async fn add_version(&self, app: &str, component: Vec<u8>, manifest: &str) {
+        let manifest = Manifest::parse(manifest).expect("the test's manifest is right");
         let inspection = sandbox().inspect(component.clone()).await.expect("the guest is an app");
         let policy = manifest.retry.map(|retry| retry.to_policy().expect("in range"));
-        let upload = Upload { digest: inspection.digest, component, settings: manifest.settings(), policy };
-        self.store.add_version(&guest.replace('_', "-"), upload).await.expect("a new version");
+        let upload =
+            Upload { digest: inspection.digest, component, settings: manifest.settings(), policy, ..Upload::default() };
+        self.store.add_version(app, upload).await.expect("a new version");
     }
 
     /// Starts a run of `app`.
@@ -228,7 +245,12 @@ impl Node {
     /// Starts a worker that has its own sandbox, with what that has in memory.
     pub fn worker_with(&self, sandbox: Sandbox) -> Worker {
         let shutdown = Shutdown::new();
-        let options = WorkerOptions { name: "test".to_owned(), slots: 4, lease: Duration::from_secs(15) };
+        let options = WorkerOptions {
+            name: "test".to_owned(),
+            slots: 4,
+            lease: Duration::from_secs(15),
+            isolation: Isolation::None,
+        };
         let task = tokio::spawn(work(self.store.clone(), sandbox, vault(), options, shutdown.clone()));
         Worker { shutdown, task }
     }
@@ -300,8 +322,15 @@ impl Drop for Worker {
 
 /// The sandbox of this process; what it compiles stays for later ones.
 pub fn sandbox() -> Sandbox {
-    static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| Sandbox::new(&compiled()).expect("a sandbox"));
+    static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| sandbox_in(&compiled()));
     SANDBOX.clone()
+}
+
+/// A sandbox that keeps what it compiles in `folder`, and whose programs may reach this machine if they name it.
+pub fn sandbox_in(folder: &Path) -> Sandbox {
+    let mut policy = Policy::default();
+    policy.egress.allowed_networks = LOOPBACK.iter().map(|network| network.parse().expect("a network")).collect();
+    Sandbox::new(SandboxOptions::new(folder, binary()).policy(policy)).expect("a sandbox")
 }
 
 /// The vault of this process, and of the servers that it starts.

@@ -79,6 +79,16 @@ impl Postgres {
         String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
     }
 
+    /// All that a database holds, as `pg_dump` writes it.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    pub fn dump(&self, database: &str) -> String {
+        let output = program("pg_dump").arg(database).output().expect("pg_dump starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
     /// `kill -9` of the server and all its children.
     pub fn kill(&mut self) {
         kill_group(&mut self.server);

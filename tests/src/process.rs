@@ -11,6 +11,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 use crate::guests::{cargo, workspace};
+use crate::node::LOOPBACK;
 
 /// How long a process may take to say or do something.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -69,7 +70,8 @@ impl Process {
         let data_dir = data_dir.to_str().expect("the path is text");
         let lease_seconds = lease_seconds.to_string();
         let args = ["worker", "--database", url, "--data-dir", data_dir, "--lease-seconds", &lease_seconds];
-        Process::start(&args, env)
+        let networks = LOOPBACK.iter().flat_map(|network| ["--allow-network", network]);
+        Process::start(&args.into_iter().chain(networks).collect::<Vec<_>>(), env)
     }
 
     /// Waits for a line on stderr that contains `words`.
@@ -91,6 +93,28 @@ impl Process {
     /// The number of the process.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Whether it has not ended.
+    pub fn is_alive(&mut self) -> bool {
+        self.child.try_wait().expect("our child").is_none()
+    }
+
+    /// The memory that it holds now, as the kernel counts it.
+    pub fn resident_bytes(&self) -> usize {
+        self.memory("VmRSS:")
+    }
+
+    /// The most that it has held.
+    pub fn peak_bytes(&self) -> usize {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, field: &str) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("the kernel says");
+        let kib: usize = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        kib * 1024
     }
 
     /// Sends a signal.
@@ -128,4 +152,24 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// The children of a process, from the system's own list.
+pub fn children(parent: u32) -> Vec<u32> {
+    let is_child = |id: u32| number_in_status(id, "PPid:") == Some(u64::from(parent));
+    let processes = std::fs::read_dir("/proc").expect("the system lists processes");
+    let ids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    ids.filter(|id| is_child(*id)).collect()
+}
+
+/// The memory that a process holds.
+pub fn resident_kib(id: u32) -> u64 {
+    number_in_status(id, "VmRSS:").expect("the process is there")
+}
+
+/// What the system says of a process on the line `name`.
+pub fn number_in_status(id: u32, name: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
 }

@@ -47,9 +47,19 @@ pub struct Said {
 impl Server {
     /// On a new SQLite database.
     pub fn sqlite() -> Server {
+        Server::sqlite_with(&[], &[])
+    }
+
+    /// The same, with more arguments and variables of the environment.
+    pub fn sqlite_with(args: &[&str], env: &[(&str, &str)]) -> Server {
         let folder = tempfile::tempdir().expect("a folder");
         let database = format!("sqlite:{}", folder.path().join("relume.db").display());
-        Server::start(database, folder, None)
+        Server::start(database, folder, None, args, env)
+    }
+
+    /// On the new database that `url` names, with more arguments and variables of the environment.
+    pub fn on_with(url: String, args: &[&str], env: &[(&str, &str)]) -> Server {
+        Server::start(url, tempfile::tempdir().expect("a folder"), None, args, env)
     }
 
     /// On a new database of the shared PostgreSQL.
@@ -59,19 +69,20 @@ impl Server {
 
     /// On the new database that `url` names.
     pub fn on(url: String) -> Server {
-        Server::start(url, tempfile::tempdir().expect("a folder"), None)
+        Server::on_with(url, &[], &[])
     }
 
     /// One more on the same database.
     pub fn another(&self) -> Server {
-        Server::start(self.database.clone(), tempfile::tempdir().expect("a folder"), Some(self.token.clone()))
+        let folder = tempfile::tempdir().expect("a folder");
+        Server::start(self.database.clone(), folder, Some(self.token.clone()), &[], &[])
     }
 
-    fn start(database: String, folder: TempDir, token: Option<String>) -> Server {
+    fn start(database: String, folder: TempDir, token: Option<String>, more: &[&str], env: &[(&str, &str)]) -> Server {
         let data_dir = data_dir();
         let data_dir = data_dir.to_str().expect("the path is text");
         let args = ["serve", "--database", &database, "--listen", "127.0.0.1:0", "--data-dir", data_dir];
-        let process = Process::start(&args, &[]);
+        let process = Process::start(&[&args, more].concat(), env);
         let line = process.wait_for_line("listening on ");
         let url = line.rsplit(' ').next().expect("an address").to_owned();
         let first = || {
@@ -106,14 +117,14 @@ impl Server {
         answer(self.request(Method::POST, path).header("content-type", "application/json").body(body)).await
     }
 
-    /// Uploads a component, and a manifest unless it is empty.
+    /// Uploads a component, and a manifest unless it is empty; what they may do is approved.
     pub async fn upload(&self, app: &str, component: Vec<u8>, manifest: impl Into<Vec<u8>>) -> Answer {
         let mut form = Form::new().part("component", Part::bytes(component).file_name("app.wasm"));
         let manifest = manifest.into();
         if !manifest.is_empty() {
             form = form.part("manifest", Part::bytes(manifest).file_name("relume.toml"));
         }
-        answer(self.request(Method::POST, &format!("/v1/apps/{app}/versions")).multipart(form)).await
+        answer(self.request(Method::POST, &format!("/v1/apps/{app}/versions?approve=true")).multipart(form)).await
     }
 
     /// Creates the app of a guest's name, with hyphens, and uploads the guest.

@@ -193,6 +193,37 @@ async fn a_waiting_or_running_run_is_cancelled_once() {
     }
 }
 
+#[tokio::test] // V11
+async fn what_a_run_asked_of_other_hosts_is_listed_without_queries_and_keys() {
+    for (server, node) in nodes().await {
+        let shop = Shop::start();
+        let _worker = node.worker();
+        let app = server.deploy("fetch", LOOPBACK).await;
+        let shop_at = shop.url().replace("http://", "");
+        let ask = |authority: &str| json!({"authority": authority, "path": "/charge?key=secret", "method": "POST"});
+        let asks = json!({"asks": [ask(&shop_at), ask("elsewhere.example"), ask(&format!("me:secret@{shop_at}"))]});
+        let run = server.start_run(&app, json!({"input": asks})).await;
+        node.wait_until(&node.store.find_run(&app, 1).await.expect("it is there"), |run| !run.status.is_active()).await;
+        let first = server.get(&path(&run, "/calls?limit=2")).await.json();
+        let second = server.get(&path(&run, "/calls?after=2")).await.json();
+        assert_eq!((&first["next_after"], &second["next_after"]), (&json!(2), &Value::Null));
+        let [sent, refused, odd] = [&first["calls"][0], &first["calls"][1], &second["calls"][0]];
+        let told =
+            [&sent["status"], &sent["url"], &sent["method"], &sent["error"], &sent["step_seq"], &sent["attempt_seq"]];
+        let url = format!("{}/charge", shop.url());
+        assert_eq!(told, [&json!(200), &json!(url), &json!("POST"), &Value::Null, &json!(1), &json!(1)], "{sent}");
+        assert!(sent["bytes_in"].as_u64() > Some(0), "{sent}");
+        assert_eq!((&refused["status"], &refused["url"]), (&Value::Null, &json!("http://elsewhere.example/charge")));
+        let why = refused["error"].as_str().expect("it says why");
+        assert!(why.contains("add \"http://elsewhere.example\" to `allowed_hosts`"), "{why}");
+        assert!(odd["error"].as_str().is_some_and(|why| why.contains("names a user")), "{odd}");
+        let typed = server.cli(&["runs", "calls", "fetch#1"]).stdout;
+        assert!(typed.lines().count() == 4 && typed.contains("/charge") && !typed.contains("secret"), "{typed}");
+        let log = server.get(&path(&run, "/logs")).await.text;
+        assert!(log.contains("elsewhere.example") && !log.contains("secret"), "{log}");
+    }
+}
+
 #[tokio::test] // V16
 async fn a_revoked_token_stops_working_at_once() {
     for (server, _) in nodes().await {

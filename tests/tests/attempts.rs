@@ -5,10 +5,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use relume::retry::RetryPolicy;
 use relume::run::{EndedBecause, Status};
-use relume::sandbox::Sandbox;
 use relume::store::{AppChange, NewRun, NewSecret, Run, Timeouts};
 use relume::vault::Vault;
-use relume_tests::node::{Node, compiled, vault};
+use relume_tests::node::{Node, compiled, sandbox_in, vault};
 use relume_tests::process::Process;
 use relume_tests::server::Server;
 use serde_json::{Value, json};
@@ -159,7 +158,7 @@ async fn an_attempt_ends_at_the_running_timeout_of_its_app() {
 async fn a_worker_shows_that_it_fetches_the_code_if_it_has_to() {
     for node in nodes().await {
         let app = node.deploy("plain", "").await;
-        let cold = Sandbox::new(&compiled()).expect("a sandbox");
+        let cold = sandbox_in(&compiled());
         let worker = node.worker_with(cold);
         for is_first in [true, false] {
             let finished = node.finished(&node.start(&app, Value::Null, &[]).await).await;
@@ -178,7 +177,7 @@ async fn code_that_is_gone_fails_the_attempt_before_it_runs() {
         let app = node.deploy("plain", "").await;
         let folder = tempfile::tempdir().expect("a folder");
         node.sql("update artifacts set component = substr(component, 1, 100)").await;
-        let _worker = node.worker_with(Sandbox::new(folder.path()).expect("a sandbox"));
+        let _worker = node.worker_with(sandbox_in(folder.path()));
         let finished = node.finished(&start_with(&node, &app, retry(1, 0, false)).await).await;
         assert_eq!((finished.verdict().as_str(), finished.attempts.len()), ("errored artifact", 2));
         assert!(finished.attempts.iter().all(|attempt| attempt.starting_at.is_some() && attempt.started_at.is_none()));

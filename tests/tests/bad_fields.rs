@@ -1,6 +1,7 @@
 //! Each field of each request, out of range, of the wrong type, missing, unknown, empty or huge: refused by its name, and
 //! nothing is changed.
 
+use relume::manifest::{Limit, Spec};
 use relume_tests::guests;
 use relume_tests::server::{Answer, Server, answer};
 use reqwest::Method;
@@ -74,6 +75,19 @@ fn no_number(max: u64) -> Vec<Value> {
     with(words.to_vec(), &[json!(max + 1)])
 }
 
+/// Each limit, too low, too high, and of each wrong type; and what is no limit.
+fn no_limits() -> Vec<Value> {
+    let mut bad = vec![json!([]), json!("x"), json!(7), json!({"memory": 1}), json!({"": 1})];
+    for limit in Limit::ALL {
+        let Spec { name, min, max, .. } = limit.spec();
+        let mut numbers =
+            vec![json!(min - 1), json!("1"), json!(-1), json!(1.5), json!(true), json!([1]), json!(1e300)];
+        numbers.extend(max.checked_add(1).map(|over| json!(over)));
+        bad.extend(numbers.into_iter().map(|number| json!({name: number})));
+    }
+    bad
+}
+
 #[tokio::test] // R3, R5, R8
 async fn the_fields_of_an_app_that_is_changed() {
     let policy = |retries: Value, delay: Value, backoff: Value| json!({"max_retries": retries, "retry_delay_seconds": delay, "use_exponential_backoff": backoff});
@@ -86,6 +100,7 @@ async fn the_fields_of_an_app_that_is_changed() {
     let rows = [
         ("retry_policy", policies, "retry_policy"),
         ("description", with(no_text(), &[long(1001), json!("a\0b")]), "description"),
+        ("limits", no_limits(), "limits"),
         ("status", with(no_text(), &[json!(""), json!("paused"), json!("Active")]), "status"),
         ("pending_timeout", no_number(2_592_000), "pending_timeout"),
         ("running_timeout", no_number(86_400), "running_timeout"),
@@ -113,6 +128,7 @@ async fn the_fields_of_a_start() {
         ),
         ("pending_timeout", with(no_number(2_592_000), &[json!(0)]), "pending_timeout"),
         ("running_timeout", with(no_number(86_400), &[json!(0)]), "running_timeout"),
+        ("limits", no_limits(), "limits"),
         ("initiator", vec![json!("cli"), json!({}), json!({"type": 1}), json!({"type": "a", "b": 1})], "initiator"),
         (
             "initiator",

@@ -96,7 +96,7 @@ async fn a_file_that_is_no_app_is_refused_and_not_kept() {
         }
         check(importing(&two), "unknown_imports", "does not offer: acme:metal/forge@1.0.0, env").await;
         check(importing(&many), "too_many_imports", "65 imports; the most is 64").await;
-        check(importing(&[format!("wasi:cli/{}", "x".repeat(256))]), "name_too_long", "256 bytes").await;
+        check(importing(&[format!("wasi:cli/{}", "x".repeat(256))]), "name_too_long", "the most is 256").await;
         check(component(&[]), "no_entry", "wasi:cli/run").await;
         check(bad_code.clone(), "component_malformed", "").await;
         check_untouched(&server).await;
@@ -198,8 +198,8 @@ async fn a_name_that_could_be_a_path_is_refused() {
             check(&answer, 422, "invalid_field", Some("name"), "is no name");
         }
         for name in ["..%2fgreet", "..%5cgreet", "a%2fb", "Greet", "%00", "%C3%A9", "greet%20"] {
-            for path in ["", "/versions", "/runs", "/runs/1", "/runs/1/logs", "/runs/1/logs/stream", "/runs/1/journal"]
-            {
+            let of_run = ["", "/logs", "/logs/stream", "/journal", "/calls"].map(|path| format!("/runs/1{path}"));
+            for path in ["", "/versions", "/runs"].into_iter().chain(of_run.iter().map(String::as_str)) {
                 let answer = server.get(&format!("/v1/apps/{name}{path}")).await;
                 check(&answer, 422, "invalid_field", Some("app"), "is no name");
             }
@@ -318,7 +318,7 @@ async fn what_is_not_there_is_not_found() {
         check(&server.post("/v1/apps/greet/runs", "{}").await, 409, "no_version", None, "no version yet");
         check(&server.post("/v1/apps", r#"{"name": "greet"}"#).await, 409, "conflict", None, "exists already");
         for number in ["0", "-1", "x", "1.0", "9223372036854775808", "%00", "1%2F2"] {
-            for path in ["", "/logs", "/journal", "/events", "/logs/stream"] {
+            for path in ["", "/logs", "/journal", "/calls", "/events", "/logs/stream"] {
                 let answer = server.get(&format!("/v1/apps/greet/runs/{number}{path}")).await;
                 check(&answer, 422, "invalid_field", Some("number"), "is not the number of a run");
             }
@@ -348,6 +348,8 @@ async fn a_wrong_query_is_refused_by_parameter() {
         ("/v1/apps/greet/runs/1/logs?after=-1", "after"),
         ("/v1/apps/greet/runs/1/logs?attempt=0", "attempt"),
         ("/v1/apps/greet/runs/1/journal?limit=1001", "limit"),
+        ("/v1/apps/greet/runs/1/calls?limit=1001", "limit"),
+        ("/v1/apps/greet/runs/1/calls?after=-1", "after"),
     ] {
         check(&server.get(path).await, 422, "invalid_field", Some(field), "`");
     }

@@ -89,7 +89,8 @@ fn an_app_is_deployed_run_and_looked_at() {
     assert_eq!(steps, expected);
     let size = std::fs::metadata(component("steps")).expect("it was built").len();
     let app = format!(
-        "app steps\nstatus active\nversion v1\nretries none\n\nVERSION BYTES CREATED SHA256\nv1 {size} TIME DIGEST\n\n\
+        "app steps\nstatus active\nversion v1\nretries none\n\
+         capability imports relume:durable: steps, waits, and runs of other apps\n\nVERSION BYTES CREATED SHA256\nv1 {size} TIME DIGEST\n\n\
         RUN STATUS VERSION CREATED\nsteps#2 exited v1 TIME\nsteps#1 exited v1 TIME"
     );
     check(&server.cli(&["apps", "show", "steps"]), &app);
@@ -224,7 +225,8 @@ fn a_token_is_created_used_and_revoked() {
     let id = text.split('_').nth(1).expect("an id");
     let list = plain(&server.cli(&["tokens", "list"]).stdout);
     assert!(
-        list.contains(&format!("{id} laptop admin - TIME")) && list.starts_with("ID NAME SCOPES EXPIRES CREATED\n"),
+        list.contains(&format!("{id} laptop admin all - TIME"))
+            && list.starts_with("ID NAME SCOPES APPS EXPIRES CREATED\n"),
         "{list}"
     );
     let with_it =

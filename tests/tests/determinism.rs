@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use relume::journal::{Crash, Journal, Tape, Terms};
+use relume::journal::{Crash, Journal, JournalLimits, Tape, Terms};
 use relume::log::Log;
+use relume::manifest::{Limits, Settings};
 use relume::run::Outcome;
 use relume::sandbox::{Code, Execution, Interrupted, Task};
 use relume::store::{Channel, JournalEntry, Run};
@@ -38,7 +39,7 @@ impl Local {
         Terms {
             attempt: 1,
             version: 1,
-            max_step_attempts: 1000,
+            limits: JournalLimits::from(&Limits::default()),
             origin_run_id: self.run_id,
             origin_at: self.created_at,
             now: Timestamp::now(),
@@ -57,7 +58,8 @@ impl Local {
             input: json!(ROUNDS).to_string().into_bytes(),
             parameters: BTreeMap::from([("NAME".to_owned(), "Ada".to_owned())]),
             secrets: vec![],
-            settings: relume::manifest::Settings::default(),
+            settings: Settings::default(),
+            limits: Limits::default(),
             running_timeout: None,
             fuel_used: 0,
             journal,

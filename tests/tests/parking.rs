@@ -137,7 +137,7 @@ async fn events_that_were_sent_early_are_kept_in_order_and_each_is_delivered_onc
         let finished = node.finished(&run).await;
         check_undisturbed(&finished);
         assert_eq!(finished.output, Some(json!([1, 2, "now"])));
-        let events = node.store.list_events(run.run_id, 10).await.expect("what it was told");
+        let events = node.store.list_events(run.run_id, None, 10).await.expect("what it was told");
         let delivered: Vec<_> = events.iter().map(|event| (event.name.as_str(), event.delivered_seq)).collect();
         let expected = [("ship", Some(3)), ("approve", Some(1)), ("approve", Some(2)), ("approve", None)];
         assert_eq!(delivered, expected);

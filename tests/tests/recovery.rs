@@ -2,10 +2,9 @@
 
 use relume::manifest::Settings;
 use relume::run::Status;
-use relume::sandbox::Sandbox;
 use relume::store::{Run, Upload};
 use relume_tests::guests;
-use relume_tests::node::{Finished, Node, Worker, sandbox};
+use relume_tests::node::{Finished, Node, Worker, sandbox, sandbox_in};
 use relume_tests::shop::Shop;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -217,7 +216,7 @@ impl Ahead {
         let ahead = Ahead { app, right, wrong: "1".repeat(64), used: "2".repeat(64) };
         for digest in [&ahead.wrong, &ahead.used] {
             let settings = Settings::default();
-            let upload = Upload { digest: digest.clone(), component: wrong.clone(), settings, policy: None };
+            let upload = Upload { digest: digest.clone(), component: wrong.clone(), settings, ..Upload::default() };
             node.store.add_version(&ahead.app, upload).await.expect("a new version");
         }
         ahead
@@ -246,7 +245,7 @@ fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
 /// A worker that has nothing compiled.
 async fn cold_worker(node: &Node) -> (Worker, TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
-    (node.worker_with(Sandbox::new(folder.path()).expect("a sandbox")), folder)
+    (node.worker_with(sandbox_in(folder.path())), folder)
 }
 
 const HANDED_BACK: &str = "handed back by a worker that cannot run this version";

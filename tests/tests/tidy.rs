@@ -75,9 +75,11 @@ fn each_library_has_one_home() {
 
 #[test]
 fn the_pure_modules_read_no_clock_and_reach_for_nothing() {
-    for module in ["retry", "run", "manifest", "cron"] {
+    for module in ["retry", "run", "hosts", "numbers", "manifest", "policy", "capabilities", "cron"] {
         for (path, text) in sources_of(module) {
-            for forbidden in ["::now(", "std::fs", "std::env", "std::net", "tokio", "async fn"] {
+            // An address is a value; a socket is not.
+            let sockets = ["TcpStream", "TcpListener", "UdpSocket", "ToSocketAddrs"];
+            for forbidden in ["::now(", "std::fs", "std::env", "tokio", "async fn"].into_iter().chain(sockets) {
                 assert!(
                     !text.contains(forbidden),
                     "{} contains `{forbidden}`: it decides, others act. Hand the value in",
@@ -144,6 +146,14 @@ fn every_guest_has_a_test() {
 }
 
 #[test]
+fn every_row_of_the_threat_table_has_a_hostile_test() {
+    let suite: String = files(&workspace().join("tests/tests/hostile"), "rs").iter().map(|path| read(path)).collect();
+    let missing: Vec<_> =
+        (1..=23).map(|row| format!("v{row:02}_")).filter(|row| !suite.contains(&format!("\"{row}"))).collect();
+    assert!(missing.is_empty(), "no test in tests/tests/hostile is named after {missing:?}: see SECURITY.md");
+}
+
+#[test]
 fn every_promise_has_a_test_that_names_it() {
     let texts = SOURCES.iter().flat_map(|folder| files(&workspace().join(folder), "rs")).map(|path| read(&path));
     let named: BTreeSet<_> = texts.flat_map(|text| ids_beside_tests(&text)).collect();
@@ -184,7 +194,8 @@ fn every_invariant_names_a_test_that_exists() {
         for name in names {
             let exists = tests.contains(&format!("fn {name}("))
                 || tests.contains(&format!(" {name}\n"))
-                || tests.contains(&format!(" {name}: "));
+                || tests.contains(&format!(" {name}: "))
+                || tests.contains(&format!("test(\"{name}\""));
             assert!(exists, "ARCHITECTURE.md names the test `{name}`, which does not exist");
         }
     }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::process::Command;
 
-use relume::manifest::{Limits, Manifest};
+use relume::manifest::{Limit, Manifest, Spec};
 use relume_tests::guests::workspace;
 use relume_tests::transcript::{Part, Shell, difference, matches, parts};
 
@@ -37,7 +37,10 @@ fn the_reference_is_a_manifest_and_shows_the_default_limits() {
     let chapter = chapter("## relume.toml");
     let block = chapter.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a block of TOML");
     let manifest = Manifest::parse(block).expect("it is a manifest");
-    assert_eq!(manifest.limits, Limits::default());
+    for limit in Limit::ALL {
+        let Spec { name, default, .. } = limit.spec();
+        assert_eq!(manifest.limits.get(limit), Some(default), "{name}");
+    }
 }
 
 #[test]

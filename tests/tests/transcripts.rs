@@ -43,6 +43,7 @@ transcripts! {
     cancel: "R12, R54"
     completions: "R54"
     deploy: "R52, R54"
+    doctor: "V1, V2, V3, R54"
     errors: "R54, V16"
     events: "R24, R42, R54"
     explain: "R1, R8, R54"

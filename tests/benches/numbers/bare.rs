@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use relume::manifest::Limits;
+use relume::manifest::{Limit, Limits};
 use relume::sandbox::engine_config;
 use wasmtime::component::{Component, HasSelf, Linker, Resource, ResourceTable};
 use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder};
@@ -28,8 +28,6 @@ mod bindings {
 const TICK: Duration = Duration::from_millis(10);
 /// As the sandbox's.
 const HOSTCALL_FUEL: usize = 16 * 1024 * 1024;
-/// As the sandbox's.
-const MAX_HANDLES: usize = 4096;
 /// More than these guests print.
 const CAPTURED_BYTES: usize = 64 * 1024;
 
@@ -84,7 +82,7 @@ impl Bare {
         let guest = Guest {
             wasi: wasi.build(),
             table: ResourceTable::new(),
-            limits: StoreLimitsBuilder::new().memory_size(limits.memory_bytes()).build(),
+            limits: StoreLimitsBuilder::new().memory_size(limits.bytes(Limit::MemoryMib)).build(),
             input,
             output: None,
             recorded: recorded.into_iter(),
@@ -92,10 +90,10 @@ impl Bare {
         let mut store = Store::new(&self.engine, guest);
         store.limiter(|guest| &mut guest.limits);
         store.set_hostcall_fuel(HOSTCALL_FUEL);
-        store.set_max_component_handles(MAX_HANDLES);
+        store.set_max_component_handles(limits.count(Limit::Handles));
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
-        store.set_fuel(limits.fuel).expect("fuel is counted");
+        store.set_fuel(limits.fuel()).expect("fuel is counted");
         let command = code.instantiate_async(&mut store).await.expect("it starts");
         command.wasi_cli_run().call_run(&mut store).await.expect("it ends").expect("it succeeds");
         store.into_data().output

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use relume::executor::Isolation;
 use relume::store::Run;
 use relume::worker::{Shutdown, WorkerOptions, work};
 use relume_tests::node::{Node, sandbox, vault};
@@ -93,7 +94,12 @@ struct Worker {
 impl Worker {
     fn start(node: &Node, slots: usize) -> Worker {
         let shutdown = Shutdown::new();
-        let options = WorkerOptions { name: "bench".to_owned(), slots, lease: Duration::from_secs(15) };
+        let options = WorkerOptions {
+            name: "bench".to_owned(),
+            slots,
+            lease: Duration::from_secs(15),
+            isolation: Isolation::None,
+        };
         let working = work(node.store.clone(), sandbox(), vault(), options, shutdown.clone());
         let task = tokio::spawn(async { working.await.expect("it ends well") });
         Worker { shutdown, task }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use relume::journal::{Journal, Tape, Terms};
+use relume::journal::{Journal, JournalLimits, Tape, Terms};
 use relume::log::Log;
+use relume::manifest::Limits;
 use relume::run::Outcome;
 use relume::sandbox::{Code, Task};
 use relume::store::{EntryKind, EntryState, JournalEntry};
@@ -92,7 +93,7 @@ async fn execute(code: &Code, input: Vec<u8>, recorded: Vec<JournalEntry>) -> Op
     let terms = Terms {
         attempt: 1,
         version: 1,
-        max_step_attempts: 2 * STEPS,
+        limits: JournalLimits { step_attempts: 2 * STEPS, ..JournalLimits::from(&Limits::default()) },
         origin_run_id: run_id,
         origin_at: Default::default(),
         now: Default::default(),
@@ -110,6 +111,7 @@ async fn execute(code: &Code, input: Vec<u8>, recorded: Vec<JournalEntry>) -> Op
         secrets: vec![],
         running_timeout: None,
         settings: Default::default(),
+        limits: Limits::default(),
         fuel_used: 0,
         // A check copies no entries; it ends a program that asks for something new.
         journal: match recorded.is_empty() {

@@ -119,7 +119,7 @@ impl Stage {
     }
 
     fn worker(&self) -> Process {
-        let worker = self.start("worker", &[]);
+        let worker = self.start("worker", &["--allow-network", "127.0.0.1/32"]);
         worker.wait_for_line("takes up to");
         println!("  process {}", worker.id());
         worker

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use relume::manifest::Settings;
 use relume::run::{Change, Failure, FailureKind, Verdict};
 use relume::store::*;
 use relume_tests::postgres::Postgres;
@@ -164,7 +163,7 @@ pub fn loaded() -> Vec<String> {
 /// An upload that differs from those with another number.
 pub fn upload(number: u8) -> Upload {
     let digest = format!("{number:064x}");
-    Upload { digest, component: vec![0, 255, number], settings: Settings::default(), policy: None }
+    Upload { digest, component: vec![0, 255, number], ..Upload::default() }
 }
 
 pub fn success() -> Settlement {

@@ -159,7 +159,7 @@ pub async fn of_a_new_schedule_and_a_deletion_one_wins(bed: &Bed) {
             let text = error.to_string();
             assert!(text.contains("does not exist"), "{text}");
         }
-        assert_eq!(bed.store.count_schedules(None).await.expect("they are counted"), 0);
+        assert_eq!(bed.store.count_schedules(None, None).await.expect("they are counted"), 0);
     }
 }
 

@@ -25,7 +25,7 @@ async fn find(bed: &Bed, name: &RunName) -> Run {
 /// Puts the parent aside until the child ends, as a worker does: it looks first.
 async fn park_until_it_ends(bed: &Bed, parent: Lease, child: &RunName) {
     let seen = bed.store.find_child(parent, child.run_id).await.expect("it is a child");
-    assert!(seen.run.status.is_active() && seen.output.is_none());
+    assert!(seen.status.is_active() && seen.output.is_none());
     bed.store.park_run(parent, await_child(child, seen.signals)).await.expect("the lease is valid");
 }
 
@@ -50,7 +50,7 @@ pub async fn a_child_is_started_once_for_each_entry(bed: &Bed) {
     is_lost(bed.store.start_child(lease, 1, new_run("child")).await);
     let lease = bed.claim(&worker).await.lease;
     assert_eq!(start_child(bed, lease, 1).await, first);
-    assert_eq!(bed.store.find_child(lease, first.run_id).await.expect("it is a child").run.status, Status::Cancelled);
+    assert_eq!(bed.store.find_child(lease, first.run_id).await.expect("it is a child").status, Status::Cancelled);
 }
 
 // R43
@@ -72,7 +72,7 @@ pub async fn the_end_of_a_child_wakes_the_parent_that_waits_for_it(bed: &Bed) {
     assert_eq!((woken.lease.run_id, woken.signals, woken.recoveries), (parent.run_id, 2, 0));
     for (child, output) in [(first, Some(vec![1, 2])), (second, None)] {
         let seen = bed.store.find_child(woken.lease, child.run_id).await.expect("it is a child");
-        assert_eq!((seen.run.status, seen.output, seen.signals), (Status::Exited, output, 2));
+        assert_eq!((seen.status, seen.output, seen.signals), (Status::Exited, output, 2));
     }
 }
 
@@ -92,7 +92,7 @@ pub async fn a_parent_waits_on_while_its_child_is_retried(bed: &Bed) {
         .expect("it holds");
     let woken = bed.claim_due(&worker).await.remove(0);
     assert_eq!((woken.lease.run_id, woken.attempt), (parent.run_id, 1));
-    let seen = bed.store.find_child(woken.lease, child.run_id).await.expect("it is a child").run;
+    let seen = bed.store.find_child(woken.lease, child.run_id).await.expect("it is a child");
     assert_eq!((seen.status, seen.failure.map(|failure| failure.kind)), (Status::Crashed, Some(FailureKind::Exit)));
 }
 
@@ -108,7 +108,7 @@ pub async fn no_end_of_a_child_beside_a_park_is_lost(bed: &Bed) {
         let lease = bed.claim_due(&worker).await.remove(0).lease;
         let wait = async {
             let seen = bed.store.find_child(parent, child.run_id).await.expect("it is a child");
-            let is_over = !seen.run.status.is_active();
+            let is_over = !seen.status.is_active();
             if !is_over {
                 bed.store.park_run(parent, await_child(&child, seen.signals)).await.expect("the lease is valid");
             }
@@ -136,7 +136,7 @@ pub async fn a_parent_is_woken_however_its_child_ended(bed: &Bed) {
     assert_eq!(bed.store.wake_parents().await.expect("the database answers"), 1);
     assert_eq!(bed.store.wake_parents().await.expect("the database answers"), 0, "it is due");
     let lease = bed.claim_due(&worker).await.remove(0).lease;
-    assert_eq!(bed.store.find_child(lease, child.run_id).await.expect("it is a child").run.status, Status::Cancelled);
+    assert_eq!(bed.store.find_child(lease, child.run_id).await.expect("it is a child").status, Status::Cancelled);
 
     let child = start_child(bed, lease, 2).await;
     park_until_it_ends(bed, lease, &child).await;

@@ -6,6 +6,7 @@
 mod apps;
 mod batches;
 mod bed;
+mod calls;
 mod changes;
 mod children;
 mod claims;
@@ -16,6 +17,7 @@ mod fences;
 mod forking;
 mod journal;
 mod keys;
+mod limits;
 mod listing;
 mod losses;
 mod opening;
@@ -67,6 +69,13 @@ conformance! {
         the_next_due_run_is_known
         a_start_wakes_who_waits
     }
+    limits {
+        a_run_has_its_own_limits_and_those_the_app_had_when_it_was_started
+        a_retry_and_a_fork_keep_the_limits_of_the_run
+        a_child_has_the_limits_of_its_app_alone
+        a_version_knows_what_its_component_imports
+        an_upload_over_one_version_is_refused_over_another
+    }
     claims {
         a_claim_returns_all_that_an_execution_needs
         those_that_waited_longest_come_first
@@ -114,6 +123,12 @@ conformance! {
         a_claim_knows_the_last_line
         empty_batches_write_nothing
         text_with_nul_fails_no_batch
+    }
+    calls {
+        calls_come_back_in_pages_as_they_were_written
+        a_claim_knows_the_last_call_and_none_is_listed_twice
+        a_call_with_nul_fails_no_batch
+        calls_go_with_their_app
     }
     journal {
         entries_of_every_kind_and_state_come_back_as_they_were_written
@@ -187,6 +202,7 @@ conformance! {
     tokens {
         a_token_is_found_until_it_is_revoked
         a_token_expires
+        a_token_of_some_apps_is_found_with_them
     }
     changes {
         an_app_is_changed_only_by_who_saw_its_last_revision

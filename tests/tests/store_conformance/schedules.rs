@@ -178,14 +178,14 @@ pub async fn a_schedule_is_found_changed_and_deleted(bed: &Bed) {
     let taken = bed.store.update_schedule(second.schedule_id, "nightly", &settings(), far()).await;
     assert_eq!(refusal(taken), "schedule `nightly` exists already");
     let names = async |app, limit, offset| -> Vec<String> {
-        let schedules = bed.store.list_schedules(app, limit, offset).await.expect("it lists");
+        let schedules = bed.store.list_schedules(app, None, limit, offset).await.expect("it lists");
         schedules.into_iter().map(|schedule| schedule.name).collect()
     };
     assert_eq!(names(None, 10, 0).await, ["hourly", "nightly"]);
     assert_eq!(names(Some("greet"), 1, 1).await, ["nightly"]);
     assert_eq!(names(Some("x"), 10, 0).await, [""; 0]);
-    assert_eq!(bed.store.count_schedules(Some("greet")).await.expect("it counts"), 2);
-    assert_eq!(bed.store.count_schedules(Some("x")).await.expect("it counts"), 0);
+    assert_eq!(bed.store.count_schedules(Some("greet"), None).await.expect("it counts"), 2);
+    assert_eq!(bed.store.count_schedules(Some("x"), None).await.expect("it counts"), 0);
 
     assert!(bed.store.fire_schedule(&first, far()).await.expect("the database answers"));
     bed.store.delete_schedule(first.schedule_id).await.expect("it is there");

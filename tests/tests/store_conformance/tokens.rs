@@ -10,6 +10,7 @@ pub async fn a_token_is_found_until_it_is_revoked(bed: &Bed) {
         name: "laptop".into(),
         secret_hash: vec![0, 255],
         scopes: "admin".into(),
+        apps: None,
         valid_for: None,
     };
     let token = bed.store.create_token(new.clone()).await.expect("the id is free");
@@ -29,6 +30,7 @@ pub async fn a_token_expires(bed: &Bed) {
         name: "ci".into(),
         secret_hash: vec![1],
         scopes: "read".into(),
+        apps: None,
         valid_for,
     };
     let hour = std::time::Duration::from_secs(3600);
@@ -43,4 +45,21 @@ pub async fn a_token_expires(bed: &Bed) {
     bed.store.find_token("b").await.expect("it is valid");
     let listed = bed.store.list_tokens().await.expect("it lists");
     assert_eq!(listed.len(), 2, "an expired one is shown until it is revoked");
+}
+
+// V16
+pub async fn a_token_of_some_apps_is_found_with_them(bed: &Bed) {
+    let apps = Some(vec!["greet".to_owned(), "tea".to_owned()]);
+    let new = NewToken {
+        token_id: "k1".into(),
+        name: "ci".into(),
+        secret_hash: vec![1],
+        scopes: "runs:read".into(),
+        apps: apps.clone(),
+        valid_for: None,
+    };
+    assert_eq!(bed.store.create_token(new.clone()).await.expect("the id is free").apps, apps);
+    assert_eq!(bed.store.find_token("k1").await.expect("it is there").1.apps, apps);
+    let admin = NewToken { token_id: "k2".into(), scopes: "admin".into(), ..new };
+    assert!(bed.store.create_token(admin).await.is_err(), "the schema knows it too");
 }
