@@ -329,6 +329,27 @@ async fn a_child_is_started_once_however_often_its_parent_is_interrupted() {
     }
 }
 
+/// A run that has ended is no longer its worker's, which sees so when it compares. On SQLite, where a write that nobody
+/// waits for any more is rolled back.
+#[tokio::test] // R43
+async fn a_parent_is_woken_although_its_child_is_not_the_workers_any_more() {
+    let node = Node::sqlite().await;
+    let parent = family(&node, 0, 0, "wait", 1).await;
+    let _worker = node.worker();
+    waiting(&node, &parent, WaitKind::Child).await;
+    // Longer than the worker waits from one comparison to the next.
+    node.sql(
+        "create trigger waking_takes_long before update of signals on runs when old.app = 'parent' begin
+            select count(*) from (
+                with recursive numbers(n) as (values (1) union all select n + 1 from numbers where n < 5000000)
+                select n from numbers);
+        end",
+    )
+    .await;
+    send(&node, &children(&node).await[0], "go", "\"a\"").await;
+    assert_eq!(node.finished(&parent).await.output, Some(json!(["a"])));
+}
+
 #[tokio::test] // R8, R43
 async fn a_disabled_app_starts_no_children_and_the_parent_is_told() {
     for node in nodes().await {

@@ -65,16 +65,17 @@ struct Ended {
 /// Executes the attempt of a claimed run, and leaves the run settled, parked or given back; or does
 /// nothing more once the run was taken away.
 pub async fn execute(context: Context, assignment: Assignment, holding: Holding) {
-    tokio::select! {
-        () = run_and_settle(&context, assignment) => {}
-        () = holding.taken.cancelled() => tracing::info!("a run was taken away or cancelled: its guest is stopped"),
-    }
-}
-
-async fn run_and_settle(context: &Context, assignment: Assignment) {
     let Assignment { lease, attempt, policy, until_deadline, is_recovery, .. } = assignment;
     let claimed = Instant::now();
-    let next = run_guest(context, assignment).await.unwrap_or_else(|next| next);
+    let next = tokio::select! {
+        next = run_guest(&context, assignment) => next.unwrap_or_else(|next| next),
+        () = holding.taken.cancelled() => {
+            tracing::info!("a run was taken away or cancelled: its guest is stopped");
+            return;
+        }
+    };
+    // From here on the fence alone decides: a run that is settled is not this worker's any more, and what follows its
+    // end, such as its parent's wake, is still to be done.
     let store = context.store.as_ref();
     match next {
         Next::Settle(ended) => {
