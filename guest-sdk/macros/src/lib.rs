@@ -16,13 +16,7 @@ use syn::{Error, FnArg, ItemFn, Result};
 /// * The output is written as JSON. An output that is JSON `null`, such as `()`, is none.
 /// * An error is printed to stderr with its causes and becomes the attempt's failure; the exit code is 1.
 ///
-/// ```ignore
-/// #[relume::main]
-/// fn main(order: Order) -> relume::Result<Receipt> {
-///     let payment = step("charge").run(|| charge(&order))?;
-///     Ok(Receipt { payment })
-/// }
-/// ```
+/// The first page of `relume-sdk` shows one in use.
 ///
 /// [`anyhow::Error`]: https://docs.rs/anyhow/1/anyhow/struct.Error.html
 #[proc_macro_attribute]
