@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
@@ -12,6 +13,9 @@ use axum::response::{AppendHeaders, IntoResponse};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
+
+/// What the manifest of an app says that asks it.
+pub const ALLOWED: &str = "allowed_hosts = [\"http://127.0.0.1:*\"]\n";
 
 /// A running shop. It has a thread of its own, for blocking tests as well as async ones; it closes when dropped.
 ///
@@ -30,6 +34,7 @@ struct Books {
     held: BTreeSet<String>,
     failures: BTreeMap<String, u32>,
     busy: BTreeMap<String, u32>,
+    takes: Duration,
 }
 
 /// A POST that came in.
@@ -98,6 +103,11 @@ impl Shop {
         self.books.send_modify(|books| _ = books.busy.insert(path.to_owned(), seconds));
     }
 
+    /// From now on it works for so long on each call, as a service does that is elsewhere and has something to do.
+    pub fn take(&self, time: Duration) {
+        self.books.send_modify(|books| books.takes = time);
+    }
+
     /// Waits until `path` was called once since the shop opened.
     pub async fn wait_for_call(&self, path: &str) {
         self.wait_for_calls(path, 1).await;
@@ -149,6 +159,8 @@ async fn serve(
     books.send_modify(|books| answer = Some(books.enter(path, request)));
     let (status, wait_seconds, body) = answer.expect("it was just decided");
 
+    let takes = books.borrow().takes;
+    tokio::time::sleep(takes).await;
     let mut news = books.subscribe();
     news.wait_for(|books| !books.held.contains(path)).await.expect("the shop is open");
     let wait = wait_seconds.map(|seconds| [(RETRY_AFTER, seconds.to_string())]);

@@ -3,11 +3,9 @@
 use relume_tests::guests;
 use relume_tests::node::Node;
 use relume_tests::server::{Answer, Server, answer};
-use relume_tests::shop::Shop;
+use relume_tests::shop::{ALLOWED, Shop};
 use reqwest::Method;
 use serde_json::{Value, json};
-
-const LOOPBACK: &str = "allowed_hosts = [\"http://127.0.0.1:*\"]\n";
 
 /// A server on each store, with what is needed to execute runs beside it.
 async fn nodes() -> [(Server, Node); 2] {
@@ -34,9 +32,9 @@ async fn steps(server: &Server, number: i64) -> Vec<Value> {
 
 /// Deploys `effects`, and once more as another version.
 async fn deploy(server: &Server) {
-    server.deploy("effects", LOOPBACK).await;
+    server.deploy("effects", ALLOWED).await;
     let component = std::fs::read(guests::path("effects")).expect("it was built");
-    let manifest = format!("{LOOPBACK}[env]\nCOLOUR = \"red\"\n");
+    let manifest = format!("{ALLOWED}[env]\nCOLOUR = \"red\"\n");
     assert_eq!(server.upload("effects", component, manifest).await.json()["version"]["version"], "v2");
 }
 

@@ -7,12 +7,10 @@ use relume_tests::node::Node;
 use relume_tests::postgres::Postgres;
 use relume_tests::process::Process;
 use relume_tests::server::{Server, answer};
-use relume_tests::shop::Shop;
+use relume_tests::shop::{self, Shop};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::Instant;
-
-const LOOPBACK: &str = "allowed_hosts = [\"http://127.0.0.1:*\"]\n";
 
 /// A server on each store, with what is needed to execute runs beside it.
 async fn nodes() -> [(Server, Node); 2] {
@@ -170,7 +168,7 @@ async fn a_waiting_or_running_run_is_cancelled_once() {
     for (server, node) in nodes().await {
         let shop = Shop::start();
         shop.hold("step-1");
-        let app = server.deploy("effects", LOOPBACK).await;
+        let app = server.deploy("effects", shop::ALLOWED).await;
         let input = json!({"input": {"url": shop.url(), "steps": 2}});
         let cancel = async |run: &Value| answer(server.request(Method::POST, &path(run, ""))).await;
         let check = async |run: &Value| {
@@ -198,7 +196,7 @@ async fn what_a_run_asked_of_other_hosts_is_listed_without_queries_and_keys() {
     for (server, node) in nodes().await {
         let shop = Shop::start();
         let _worker = node.worker();
-        let app = server.deploy("fetch", LOOPBACK).await;
+        let app = server.deploy("fetch", shop::ALLOWED).await;
         let shop_at = shop.url().replace("http://", "");
         let ask = |authority: &str| json!({"authority": authority, "path": "/charge?key=secret", "method": "POST"});
         let asks = json!({"asks": [ask(&shop_at), ask("elsewhere.example"), ask(&format!("me:secret@{shop_at}"))]});
@@ -295,7 +293,7 @@ async fn a_log_is_followed_live_and_gone_on_with_after_a_break() {
     for (server, node) in nodes().await {
         let shop = Shop::start();
         shop.hold("pack");
-        let app = server.deploy("order-pipeline", LOOPBACK).await;
+        let app = server.deploy("order-pipeline", shop::ALLOWED).await;
         let order = json!({"id": 7, "item": "lamp", "cents": 4200, "email": "ada@example.com"});
         let run = server.start_run(&app, json!({"input": order, "parameters": {"SHOP_URL": shop.url()}})).await;
         let mut follower = Follower::open(&server, &run, None).await;
@@ -366,7 +364,7 @@ async fn a_run_outlives_the_server_that_took_it() {
     shop.hold("ship");
     let mut first = Server::postgres();
     let node = Node::at(first.database.clone()).await;
-    let app = first.deploy("order-pipeline", LOOPBACK).await;
+    let app = first.deploy("order-pipeline", shop::ALLOWED).await;
     let order = json!({"id": 7, "item": "lamp", "cents": 4200, "email": "ada@example.com"});
     let run = first.start_run(&app, json!({"input": order, "parameters": {"SHOP_URL": shop.url()}})).await;
     let _worker = Process::worker(&first.database, 15, &[]);

@@ -7,10 +7,8 @@ use relume_tests::node::Node;
 use relume_tests::postgres::Postgres;
 use relume_tests::process::Process;
 use relume_tests::server::{Said, Server, cli};
-use relume_tests::shop::Shop;
+use relume_tests::shop::{self, Shop};
 use serde_json::{Value, json};
-
-const LOOPBACK: &str = "allowed_hosts = [\"http://127.0.0.1:*\"]\n";
 
 fn component(guest: &str) -> &'static str {
     guests::path(guest).to_str().expect("the path is text")
@@ -130,7 +128,7 @@ async fn a_followed_run_that_is_cancelled_ends_with_five() {
     let (server, _worker) = server();
     let shop = Shop::start();
     shop.hold("step-1");
-    let app = server.deploy("effects", LOOPBACK).await;
+    let app = server.deploy("effects", shop::ALLOWED).await;
     let input = json!({"url": shop.url(), "steps": 1}).to_string();
     let cancel = std::thread::scope(|scope| {
         let (folder, env) = (server.folder.path(), [("RELUME_URL", &*server.url), ("RELUME_TOKEN", &*server.token)]);

@@ -2,14 +2,12 @@
 
 use relume_tests::guests;
 use relume_tests::server::{Said, cli};
-use relume_tests::shop::Shop;
+use relume_tests::shop::{self, Shop};
 use serde_json::Value;
-
-const LOOPBACK: &str = "allowed_hosts = [\"http://127.0.0.1:*\"]\n";
 
 fn test(guest: &str, shop: &Shop, input: &str, more: &[&str]) -> Said {
     let folder = tempfile::tempdir().expect("a folder");
-    std::fs::write(folder.path().join("relume.toml"), LOOPBACK).expect("a manifest");
+    std::fs::write(folder.path().join("relume.toml"), shop::ALLOWED).expect("a manifest");
     let component = guests::path(guest).to_str().expect("a path");
     let url = format!("SHOP_URL={}", shop.url());
     let args = ["test", component, "--crash-at", "every-boundary", "-p", &url, "-i", input];

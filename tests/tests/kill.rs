@@ -6,7 +6,7 @@ use relume::store::{JournalEntry, Run};
 use relume_tests::node::{Finished, Node};
 use relume_tests::postgres::Postgres;
 use relume_tests::process::Process;
-use relume_tests::shop::Shop;
+use relume_tests::shop::{self, Shop};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -14,7 +14,7 @@ const STEPS: [&str; 5] = ["reserve", "charge", "pack", "ship", "notify"];
 
 /// An app on a database of its own, and a run that waits for a worker.
 async fn an_order(shop: &Shop, node: &Node) -> Run {
-    node.deploy("order-pipeline", "allowed_hosts = [\"http://127.0.0.1:*\"]").await;
+    node.deploy("order-pipeline", shop::ALLOWED).await;
     let order = json!({"id": 7, "item": "lamp", "cents": 4200, "email": "ada@example.com"});
     node.start("order-pipeline", order, &[("SHOP_URL", &shop.url())]).await
 }

@@ -5,11 +5,10 @@ use relume::run::Status;
 use relume::store::{Run, Upload};
 use relume_tests::guests;
 use relume_tests::node::{Finished, Node, Worker, sandbox, sandbox_in};
-use relume_tests::shop::Shop;
+use relume_tests::shop::{ALLOWED, Shop};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-const LOOPBACK: &str = "allowed_hosts = [\"http://127.0.0.1:*\"]\n";
 const ONE_RETRY: &str = "[retry]\nmax_retries = 1\nretry_delay_seconds = 0\nuse_exponential_backoff = false\n";
 
 async fn nodes() -> [Node; 2] {
@@ -27,7 +26,7 @@ fn ends(finished: &Finished) -> Vec<String> {
 
 /// A new run whose steps ask the shop, one request each.
 async fn effects(node: &Node, manifest: &str, shop: &Shop, steps: u32) -> Run {
-    let app = node.deploy("effects", &format!("{LOOPBACK}{manifest}")).await;
+    let app = node.deploy("effects", &format!("{ALLOWED}{manifest}")).await;
     node.start(&app, json!({"url": shop.url(), "steps": steps}), &[]).await
 }
 

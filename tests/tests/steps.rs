@@ -8,10 +8,9 @@ use relume::retry::RetryPolicy;
 use relume::run::{EndedBecause, Status};
 use relume::store::{Due, EntryState, JournalEntry, NewRun, Run, WaitKind};
 use relume_tests::node::{Finished, Node};
-use relume_tests::shop::Shop;
+use relume_tests::shop::{self, Shop};
 use serde_json::{Value, json};
 
-const LOOPBACK: &str = "allowed_hosts = [\"http://127.0.0.1:*\"]\n";
 const THREE_RETRIES: &str = "[retry]\nmax_retries = 3\nretry_delay_seconds = 0\nuse_exponential_backoff = false\n";
 /// A wait that is longer parks the run.
 const MAX_WAIT_IN_PLACE_MS: i64 = 2000;
@@ -137,7 +136,7 @@ async fn fixed_waits_are_all_the_same_and_may_be_none() {
 #[tokio::test] // R21, R24, R26
 async fn a_step_is_executed_again_until_it_succeeds_and_that_costs_no_retry_of_the_run() {
     for node in nodes().await {
-        let app = node.deploy("retrying_step", LOOPBACK).await;
+        let app = node.deploy("retrying_step", shop::ALLOWED).await;
         let _worker = node.worker();
         let shop = Shop::start();
         shop.fail("try", 3);
@@ -168,7 +167,7 @@ async fn an_error_that_is_not_retryable_is_the_last_of_its_step() {
 #[tokio::test] // R23
 async fn a_busy_service_says_when_the_step_is_tried_again_and_the_program_may_overrule_it() {
     for node in nodes().await {
-        let app = node.deploy("retry_after_step", LOOPBACK).await;
+        let app = node.deploy("retry_after_step", shop::ALLOWED).await;
         let _worker = node.worker();
         for (wait_ms_of_program, seconds, expected) in [(None, 7, 7_000), (Some(5_000), 7, 5_000), (None, 500, 500_000)]
         {
@@ -297,7 +296,7 @@ async fn no_retry_of_a_step_begins_at_the_deadline_or_later() {
 #[tokio::test] // R41
 async fn a_step_that_is_begun_at_most_once_is_not_begun_again_after_a_loss_and_the_program_decides() {
     for node in nodes().await {
-        let app = node.deploy("at_most_once", LOOPBACK).await;
+        let app = node.deploy("at_most_once", shop::ALLOWED).await;
         for is_killed in [false, true] {
             let shop = Shop::start();
             shop.hold("pay");
@@ -324,7 +323,7 @@ async fn a_step_that_is_begun_at_most_once_is_not_begun_again_after_a_loss_and_t
 async fn a_step_that_is_begun_at_most_once_and_ends_is_a_step_like_others() {
     for node in nodes().await {
         let _worker = node.worker();
-        let app = node.deploy("at_most_once", LOOPBACK).await;
+        let app = node.deploy("at_most_once", shop::ALLOWED).await;
         let shop = Shop::start();
         let paid = node.finished(&node.start(&app, json!({"url": shop.url()}), &[]).await).await;
         assert_eq!((paid.output, shop.calls("pay")), (Some(json!("paid")), 1));
@@ -337,7 +336,7 @@ async fn a_step_that_is_begun_at_most_once_and_ends_is_a_step_like_others() {
 #[tokio::test] // R26, R44
 async fn the_key_of_a_step_is_the_same_over_its_tries_and_over_recoveries() {
     for node in nodes().await {
-        let app = node.deploy("idempotency_key", LOOPBACK).await;
+        let app = node.deploy("idempotency_key", shop::ALLOWED).await;
         let shop = Shop::start();
         shop.hold("key");
         let run = node.start(&app, json!(shop.url()), &[]).await;

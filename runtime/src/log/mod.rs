@@ -244,6 +244,10 @@ impl Log {
         }
     }
 
+    fn is(&self, other: &Log) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
     fn lines(&self) -> MutexGuard<'_, Lines> {
         self.inner.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,34 +1,40 @@
 //! All of them at once: hostile guests of every kind on one worker, and a well-behaved run beside them that hardly
 //! notices.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use libtest_mimic::Trial;
-use relume::store::Run;
+use relume::store::{NewRun, Run};
 use relume_tests::node::Node;
 use relume_tests::process::Process;
+use relume_tests::shop::{self, Shop};
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use crate::loops::{loops, recursions};
-use crate::report::{Cases, test};
+use crate::report::{Cases, test_alone};
 
 const MIB: usize = 1 << 20;
-/// How much longer a good run may take beside hostile ones before this fails. The aim is 1.2, which is not reached: on
-/// two processors with much else to do, a debug build takes 3 to 7 times as long, and 84 times where loops take no turns.
-const MAX_RATIO: f64 = 10.0;
+/// How much longer a run of ordinary steps may take beside hostile ones, each of which calls a service.
+const MAX_RATIO: f64 = 1.2;
+/// The same of a run of which nothing is left but its commits: it is woken some fifty times within as many milliseconds,
+/// and each time it is the system that lets it wait. One endless loop outside Relume makes it 1.3 times on two
+/// processors, and these 1.5 to 2 times; it was 30 times and more where loops took no turns and floods no rests.
+const MAX_RATIO_OF_COMMITS: f64 = 4.0;
+/// How long the service works on a call. Those that are elsewhere take longer.
+const SERVICE_TAKES: Duration = Duration::from_millis(50);
 /// So much memory may be held still when all have ended. Source: SECURITY.
 const MAX_HELD: usize = 64 * MIB;
 /// Rounds of hostile guests; in each the good run is measured alone and beside them, in turns.
 const ROUNDS: usize = 2;
-const PAIRS: usize = 5;
+const PAIRS: usize = 7;
 /// A loop that goes on for so long, unless it is cancelled.
 const LIMITS: &str = "[limits]\nfuel = 1_000_000_000_000\nmemory_mib = 64\nrunning_time_seconds = 60\n";
 /// Enough that all run at the same time, and one slot for the good one.
 const SLOTS: &str = "64";
 
 pub fn tests() -> Vec<Trial> {
-    vec![test("all_hostile_guests_leave_a_run_beside_them_alone", neighbours)]
+    vec![test_alone("all_hostile_guests_leave_a_run_beside_them_alone", neighbours)]
 }
 
 /// The hostile apps: half of them compute without end, the others do what they do again and again.
@@ -58,17 +64,36 @@ async fn deploy(node: &Node) -> Vec<(String, Value)> {
     apps
 }
 
-/// How long the good run takes, from its start to its end as its row tells.
-async fn good(node: &Node) -> Duration {
-    let began = Instant::now();
-    let run = node.start("steps", json!(20), &[]).await;
+/// How long a good run takes, from its start to its end as its row tells.
+async fn good(node: &Node, new: NewRun) -> Duration {
+    let run = node.start_new(new).await;
     let run = node.wait_until(&run, |run| !run.status.is_active()).await;
     assert_eq!(run.status.as_str(), "exited", "{:?}", run.failure);
-    let took = began.elapsed();
     let (started, ended) = (run.started_at.expect("it started"), run.ended_at.expect("it ended"));
-    let by_row = ended.duration_since(started).unsigned_abs();
-    assert!(by_row <= took + Duration::from_secs(1));
-    by_row
+    ended.duration_since(started).unsigned_abs()
+}
+
+/// How long good runs took.
+#[derive(Default)]
+struct Times {
+    /// Of orders: five steps that call a service.
+    orders: Vec<Duration>,
+    /// Of twenty steps that do nothing.
+    commits: Vec<Duration>,
+}
+
+impl Times {
+    async fn measure(&mut self, node: &Node, shop: &Shop) {
+        for _ in 0..PAIRS {
+            let order = json!({"id": 7, "item": "lamp", "cents": 900, "email": "ada@example.com"});
+            let order =
+                NewRun { app: "order-pipeline".to_owned(), input: order.to_string().into(), ..NewRun::default() };
+            let parameters = BTreeMap::from([("SHOP_URL".to_owned(), shop.url())]);
+            self.orders.push(good(node, NewRun { parameters, ..order }).await);
+            let steps = NewRun { app: "steps".to_owned(), input: b"20".to_vec(), ..NewRun::default() };
+            self.commits.push(good(node, steps).await);
+        }
+    }
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {
@@ -81,43 +106,49 @@ async fn neighbours(cases: &mut Cases) {
     let folder = tempfile::tempdir().expect("a folder");
     let data_dir = folder.path().to_str().expect("the path is text");
     let args = ["worker", "--database", &node.url, "--data-dir", data_dir, "--slots", SLOTS];
+    let args = [&args[..], &["--allow-network", "127.0.0.1/32"]].concat();
+    let shop = Shop::start();
+    shop.take(SERVICE_TAKES);
     let mut worker = Process::start(&args, &[]);
     let apps = deploy(&node).await;
     assert!(apps.len() >= 40, "{} hostile guests", apps.len());
     node.deploy("steps", "").await;
+    node.deploy("order-pipeline", shop::ALLOWED).await;
     // Once each, so that all machine code is there and every part has been used.
     let first = start_all(&node, &apps).await;
-    for _ in 0..3 {
-        good(&node).await;
-    }
+    Times::default().measure(&node, &shop).await;
     end_all(&node, first, cases).await;
     let (before, id) = (worker.resident_bytes(), worker.id());
 
-    let (mut alone, mut beside) = (vec![], vec![]);
+    let (mut alone, mut beside) = (Times::default(), Times::default());
     for _ in 0..ROUNDS {
-        for _ in 0..PAIRS {
-            alone.push(good(&node).await);
-        }
+        alone.measure(&node, &shop).await;
         let hostile = start_all(&node, &apps).await;
-        for _ in 0..PAIRS {
-            beside.push(good(&node).await);
-        }
+        beside.measure(&node, &shop).await;
         end_all(&node, hostile, cases).await;
     }
-    let (alone, beside) = (median(alone), median(beside));
-    let ratio = beside.as_secs_f64() / alone.as_secs_f64();
+    println!("ALL: {} hostile guests beside good runs", apps.len());
+    let orders = compare("a run of 5 steps that call a service", alone.orders, beside.orders);
+    let commits = compare("a run of 20 steps that do nothing", alone.commits, beside.commits);
     let after = settled(&worker, before).await;
     println!(
-        "ALL: {} hostile guests beside a run of 20 steps: {alone:?} alone, {beside:?} beside them, {ratio:.2} times; \
-         memory {} MiB before, {} MiB at most, {} MiB after",
-        apps.len(),
+        "ALL: memory {} MiB before, {} MiB at most, {} MiB after",
         before / MIB,
         worker.peak_bytes() / MIB,
         after / MIB
     );
     assert!(worker.is_alive() && worker.id() == id, "the worker ended: {:#?}", worker.said());
     assert!(after <= before + MAX_HELD, "{} MiB before, {} MiB after", before / MIB, after / MIB);
-    assert!(ratio <= MAX_RATIO, "a good run takes {ratio:.2} times as long beside hostile ones");
+    assert!(orders <= MAX_RATIO, "an order takes {orders:.2} times as long beside hostile guests");
+    assert!(commits <= MAX_RATIO_OF_COMMITS, "20 commits take {commits:.2} times as long beside hostile guests");
+}
+
+/// How many times as long it takes.
+fn compare(what: &str, alone: Vec<Duration>, beside: Vec<Duration>) -> f64 {
+    let (alone, beside) = (median(alone), median(beside));
+    let ratio = beside.as_secs_f64() / alone.as_secs_f64();
+    println!("ALL: {what}: {alone:?} alone, {beside:?} beside them, {ratio:.2} times");
+    ratio
 }
 
 /// Starts them all, and waits until they run or have ended.

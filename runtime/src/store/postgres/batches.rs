@@ -56,7 +56,7 @@ pub(super) async fn append_logs(store: &Postgres, lines: &[(Lease, LogLine)]) ->
     if lines.is_empty() {
         return Ok(0);
     }
-    let query = query_as::<_, (i64,)>(POSTGRES.append_logs)
+    let query = query_as::<_, (i64, String)>(POSTGRES.append_logs)
         .bind(column(lines, |(lease, _)| lease.run_id))
         .bind(column(lines, |(lease, _)| lease.fence))
         .bind(column(lines, |(_, line)| line.line_num))
@@ -64,7 +64,7 @@ pub(super) async fn append_logs(store: &Postgres, lines: &[(Lease, LogLine)]) ->
         .bind(column(lines, |(_, line)| line.channel.as_str()))
         .bind(column(lines, |(_, line)| text(&line.content)));
     let row = store.write(query).await?.pop();
-    Ok(row.map_or(0, |(count,)| count.unsigned_abs()))
+    Ok(row.map_or(0, |(count, _)| count.unsigned_abs()))
 }
 
 pub(super) async fn append_calls(store: &Postgres, calls: &[(Lease, Call)]) -> Result<u64> {
