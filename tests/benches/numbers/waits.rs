@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::stream::{self, StreamExt};
 use relume::run::Status;
 use relume::store::{Due, EntryKind, RunFilter};
-use relume_tests::node::Node;
+use relume_tests::node::{LOOPBACK, Node};
 use relume_tests::process::Process;
 use relume_tests::shop::Shop;
 use relume_tests::sql;
@@ -58,6 +58,7 @@ fn worker(node: &Node) -> Process {
     let data_dir = relume_tests::guests::workspace().join("target/tmp/bench-worker");
     let mut command = Command::new(build());
     command.args(["worker", "--database", &node.url, "--data-dir"]).arg(data_dir);
+    command.args(LOOPBACK.iter().flat_map(|network| ["--allow-network", network]));
     command.env_remove("RELUME_TOKEN").env_remove("DATABASE_URL");
     let worker = Process::spawn(command);
     worker.wait_for_line("worker ready");
