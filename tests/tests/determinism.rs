@@ -12,11 +12,10 @@ use relume::sandbox::{Code, Execution, Interrupted, Task};
 use relume::store::{Channel, JournalEntry, Run};
 use relume_tests::guests;
 use relume_tests::node::{Finished, Node, sandbox};
-use relume_tests::shop::Shop;
+use relume_tests::shop::{ALLOWED, Shop};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-const MANIFEST: &str = "allowed_hosts = [\"http://127.0.0.1:*\"]";
 /// How often the program that lets chance decide does so.
 const ROUNDS: u32 = 10;
 
@@ -227,7 +226,7 @@ async fn a_request_outside_a_step_is_refused_with_a_word_on_what_to_do() {
     let node = Node::sqlite().await;
     let _worker = node.worker();
     let shop = Shop::start();
-    let finished = node.run_guest("loose_io", MANIFEST, json!(format!("{}/look", shop.url()))).await;
+    let finished = node.run_guest("loose_io", ALLOWED, json!(format!("{}/look", shop.url()))).await;
     assert_eq!((finished.verdict().as_str(), finished.run.used_loose_io), ("exited", false));
     assert_eq!(shop.calls("look"), 0);
     let said = setup_lines(&finished);
@@ -243,13 +242,13 @@ async fn a_request_outside_a_step_is_refused_with_a_word_on_what_to_do() {
 async fn there_is_no_way_out_beside_http_inside_a_step_or_outside() {
     let node = Node::sqlite().await;
     let _worker = node.worker();
-    let finished = node.run_guest("sockets", MANIFEST, Value::Null).await;
+    let finished = node.run_guest("sockets", ALLOWED, Value::Null).await;
     assert_eq!(finished.output, Some(json!([[], []])), "{:?}", finished.run.failure);
 }
 
 async fn loose_io_is_flagged(node: Node) {
     let shop = Shop::start();
-    node.deploy("loose_io", &format!("{MANIFEST}\nloose_io = true")).await;
+    node.deploy("loose_io", &format!("{ALLOWED}\nloose_io = true")).await;
     let run = node.start("loose-io", json!(format!("{}/look", shop.url())), &[]).await;
     // The first worker has to go as the program waits for its answer outside a step.
     shop.hold("look");
@@ -284,7 +283,7 @@ async fn each_step_has_its_share_of_what_the_attempt_used() {
     let node = Node::sqlite().await;
     let _worker = node.worker();
     let shop = Shop::start();
-    let finished = node.run_guest("effects", MANIFEST, json!({"url": shop.url(), "steps": 2})).await;
+    let finished = node.run_guest("effects", ALLOWED, json!({"url": shop.url(), "steps": 2})).await;
     assert_eq!(finished.output, Some(json!([r#"{"id":"step-1-1"}"#, r#"{"id":"step-2-1"}"#])));
     let answer = r#"{"id":"step-1-1"}"#.len() as u64;
     for entry in &finished.journal {

@@ -8,12 +8,10 @@ use relume_tests::dice::Dice;
 use relume_tests::model::{Model, Trouble};
 use relume_tests::node::{Finished, Node};
 use relume_tests::process::Process;
-use relume_tests::shop::Shop;
+use relume_tests::shop::{self, Shop};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
-/// The examples talk to services on this machine.
-const MANIFEST: &str = "allowed_hosts = [\"http://127.0.0.1:*\"]";
 /// Runs of an example on each store.
 const ROUNDS: u32 = 3;
 /// Workers of a run that are killed. The next one lives: no run is to be given up because it met no other.
@@ -84,7 +82,7 @@ fn check_calls(shop: &Shop, step: &str, body: &Value) {
 async fn an_approval_ends_well_however_often_its_workers_are_killed() {
     let mut dice = Dice::cast();
     for node in nodes().await {
-        node.deploy("approval", MANIFEST).await;
+        node.deploy("approval", shop::ALLOWED).await;
         for round in 1..=ROUNDS {
             let shop = Shop::start();
             let run = start_approval(&node, &shop).await;
@@ -113,7 +111,7 @@ async fn an_approval_ends_well_however_often_its_workers_are_killed() {
 #[tokio::test] // R42
 async fn an_approval_that_nobody_gives_times_out_after_seven_days() {
     for node in nodes().await {
-        node.deploy("approval", MANIFEST).await;
+        node.deploy("approval", shop::ALLOWED).await;
         let (shop, _worker) = (Shop::start(), node.worker());
         let run = start_approval(&node, &shop).await;
         node.wait_until(&run, is_asking).await;
@@ -171,7 +169,7 @@ fn check_agent(finished: &Finished, model: &Model) {
 async fn an_agent_has_its_answer_however_often_its_workers_are_killed() {
     let mut dice = Dice::cast();
     for node in nodes().await {
-        node.deploy("llm-agent", MANIFEST).await;
+        node.deploy("llm-agent", shop::ALLOWED).await;
         for _ in 0..ROUNDS {
             let slow = Trouble::Slow(dice.moment(LIFETIME * 2));
             let model = Model::start([Trouble::Broken, slow, Trouble::Busy, slow]).await;
@@ -184,7 +182,7 @@ async fn an_agent_has_its_answer_however_often_its_workers_are_killed() {
 #[tokio::test] // R21, R23, R24
 async fn an_agent_asks_a_broken_model_again_and_a_busy_one_when_it_says() {
     for node in nodes().await {
-        node.deploy("llm-agent", MANIFEST).await;
+        node.deploy("llm-agent", shop::ALLOWED).await;
         let _worker = node.worker();
         let troubles = [Trouble::Broken, Trouble::Broken, Trouble::Busy, Trouble::Slow(LIFETIME)];
         let model = Model::start(troubles).await;

@@ -9,12 +9,11 @@ use std::time::Duration;
 use relume::store::{Channel, NewEvent, Run};
 use relume_tests::node::{Finished, Node};
 use relume_tests::process::{Process, binary, children, number_in_status};
-use relume_tests::shop::Shop;
+use relume_tests::shop::{ALLOWED, Shop};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-const LOCAL_SHOP: &str = "allowed_hosts = [\"http://127.0.0.1:*\"]\n";
 const RETRY: &str = "[retry]\nmax_retries = 2\nretry_delay_seconds = 0\nuse_exponential_backoff = false\n";
 /// What the worker has and no guest may have: the key of secrets.
 const VAULT_KEY: &str = "5ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2";
@@ -29,7 +28,7 @@ async fn nodes() -> [Node; 2] {
 }
 
 async fn order(node: &Node, shop: &Shop, manifest: &str) -> Run {
-    let app = node.deploy("order-pipeline", &format!("{LOCAL_SHOP}{manifest}")).await;
+    let app = node.deploy("order-pipeline", &format!("{ALLOWED}{manifest}")).await;
     let order = json!({"id": 7, "item": "lamp", "cents": 4200, "email": "ada@example.com"});
     node.start(&app, order, &[("SHOP_URL", &shop.url())]).await
 }
@@ -93,7 +92,7 @@ async fn waits_events_children_and_retried_steps_go_over() {
     for node in nodes().await {
         let shop = Shop::start();
         let _worker = worker(&node);
-        node.deploy("mixed", LOCAL_SHOP).await;
+        node.deploy("mixed", ALLOWED).await;
         let run = node.start("mixed", json!({"url": shop.url(), "id": 3}), &[]).await;
         let event = NewEvent { name: "go".to_owned(), payload: b"8".to_vec(), key: None };
         node.store.send_event(&run.app, run.number, event).await.expect("it is active");

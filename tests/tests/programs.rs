@@ -1,7 +1,7 @@
 //! What a program gets and gives: input, output, parameters, steps, requests, lines.
 
 use relume_tests::node::Node;
-use relume_tests::shop::Shop;
+use relume_tests::shop::{ALLOWED, Shop};
 use serde_json::{Value, json};
 
 /// The guest, given `input`, returns `output`.
@@ -76,7 +76,7 @@ async fn a_step_the_program_died_in_is_executed_again() {
 async fn a_failed_step_is_executed_again_by_the_next_attempt() {
     let node = Node::sqlite().await;
     let retry = "[retry]\nmax_retries = 2\nretry_delay_seconds = 0\nuse_exponential_backoff = false\n";
-    let app = node.deploy("effects", &format!("allowed_hosts = [\"http://127.0.0.1:*\"]\n{retry}")).await;
+    let app = node.deploy("effects", &format!("{ALLOWED}{retry}")).await;
     let shop = Shop::start();
     shop.fail("step-2", 2);
     let run = node.start(&app, json!({"url": shop.url(), "steps": 3}), &[]).await;
@@ -95,7 +95,7 @@ async fn a_request_is_given_up_when_its_time_is_up() {
     let _worker = node.worker();
     let shop = Shop::start();
     shop.hold("slow");
-    let app = node.deploy("request_timeout", "allowed_hosts = [\"http://127.0.0.1:*\"]").await;
+    let app = node.deploy("request_timeout", ALLOWED).await;
     let run = node.start(&app, json!(format!("{}/slow", shop.url())), &[]).await;
     let finished = node.finished(&run).await;
     assert_eq!(finished.verdict(), "crashed step_exhausted", "{:?}", finished.run.failure);

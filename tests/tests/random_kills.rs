@@ -7,7 +7,7 @@ use relume::store::{EntryKind, EntryState, JournalEntry, NewEvent, Run, RunFilte
 use relume_tests::dice::Dice;
 use relume_tests::node::{Finished, Node};
 use relume_tests::process::Process;
-use relume_tests::shop::Shop;
+use relume_tests::shop::{self, Shop};
 use relume_tests::sql;
 use serde_json::json;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
@@ -100,7 +100,7 @@ fn recoveries(finished: &Finished) -> u32 {
 async fn two_hundred_runs_of_everything_end_well_while_workers_are_killed() {
     let mut dice = Dice::cast();
     let node = Node::postgres().await;
-    node.deploy("mixed", "allowed_hosts = [\"http://127.0.0.1:*\"]").await;
+    node.deploy("mixed", shop::ALLOWED).await;
     let worker = || Process::worker(&node.url, 15, &[]);
     let mut workers: Vec<Process> = std::iter::repeat_with(worker).take(WORKERS).collect();
     let mut fleet =

@@ -2,11 +2,10 @@
 
 use relume::store::{JournalEntry, Run};
 use relume_tests::node::Node;
-use relume_tests::shop::Shop;
+use relume_tests::shop::{ALLOWED, Shop};
 use serde_json::json;
 
 const STEPS: [&str; 5] = ["reserve", "charge", "pack", "ship", "notify"];
-const MANIFEST: &str = "allowed_hosts = [\"http://127.0.0.1:*\"]";
 
 async fn start(node: &Node, shop: &Shop) -> Run {
     let order = json!({"id": 7, "item": "lamp", "cents": 4200, "email": "ada@example.com"});
@@ -18,7 +17,7 @@ fn calls(shop: &Shop) -> [usize; 5] {
 }
 
 async fn cut_everywhere(node: Node) {
-    node.deploy("order-pipeline", MANIFEST).await;
+    node.deploy("order-pipeline", ALLOWED).await;
     let shop = Shop::start();
     let run = start(&node, &shop).await;
     let worker = node.worker();
@@ -59,7 +58,7 @@ async fn a_run_resumes_from_any_cut_of_its_journal_on_sqlite() {
 async fn a_retry_is_a_new_attempt_that_keeps_the_finished_steps() {
     let node = Node::sqlite().await;
     let retry = "[retry]\nmax_retries = 1\nretry_delay_seconds = 0\nuse_exponential_backoff = false\n";
-    node.deploy("order-pipeline", &format!("{MANIFEST}\n{retry}")).await;
+    node.deploy("order-pipeline", &format!("{ALLOWED}\n{retry}")).await;
     let shop = Shop::start();
     let order = json!({"id": 7, "item": "lamp", "cents": 4200, "email": "ada@example.com"});
     let parameters = [("SHOP_URL", &*shop.url()), ("CRASH_AT", "ship")];
@@ -110,7 +109,7 @@ async fn a_program_that_asks_for_another_step_has_diverged() {
 #[tokio::test] // R20
 async fn replayed_steps_print_nothing_and_a_drained_worker_loses_nothing() {
     let node = Node::sqlite().await;
-    node.deploy("order-pipeline", MANIFEST).await;
+    node.deploy("order-pipeline", ALLOWED).await;
     let shop = Shop::start();
     shop.hold("pack");
     let run = start(&node, &shop).await;

@@ -7,7 +7,7 @@ use relume::run::Status;
 use relume::store::{Due, EntryKind, RunFilter};
 use relume_tests::node::Node;
 use relume_tests::process::Process;
-use relume_tests::shop::Shop;
+use relume_tests::shop::{self, Shop};
 use relume_tests::sql;
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
@@ -20,7 +20,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 async fn the_step_of_a_killed_worker_is_reached_again_within_seconds() {
     for node in [Node::sqlite().await, Node::postgres().await] {
         let shop = Shop::start();
-        node.deploy("order-pipeline", "allowed_hosts = [\"http://127.0.0.1:*\"]").await;
+        node.deploy("order-pipeline", shop::ALLOWED).await;
         let order = json!({"id": 7, "item": "lamp", "cents": 4200, "email": "ada@example.com"});
         let run = node.start("order-pipeline", order, &[("SHOP_URL", &shop.url())]).await;
         shop.hold("ship");

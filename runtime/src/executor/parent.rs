@@ -20,7 +20,7 @@ use super::COMMAND;
 use super::wire::{self, Answer, Begin, NewChild, Question, Refusal, ToChild, ToParent};
 use crate::journal::{self, JournalLimits, JournalParts, JournalWriter, MAX_NAME_BYTES};
 use crate::log::Log;
-use crate::manifest::{Limit, Settings};
+use crate::manifest::Limit;
 use crate::redact::Redactor;
 use crate::run::{Failure, FailureKind, Outcome};
 use crate::sandbox::{Code, Execution, Interrupted, Outlet, Sandbox, Task, hiding};
@@ -114,9 +114,9 @@ async fn attend(
         lease_was_lost: false,
         store_was_away: false,
     };
-    let settings = match settings_text(&settings) {
+    let settings = match serde_json::to_string(&settings) {
         Ok(settings) => settings,
-        Err(error) => return broken(&error),
+        Err(error) => return broken(&error.into()),
     };
     let begin = Begin {
         lease,
@@ -185,10 +185,6 @@ fn how_it_ended(status: std::io::Result<std::process::ExitStatus>) -> String {
         },
         Err(error) => format!("how it ended is unknown: {error}"),
     }
-}
-
-fn settings_text(settings: &Settings) -> anyhow::Result<String> {
-    Ok(serde_json::to_string(settings)?)
 }
 
 /// The next message and how long it was.

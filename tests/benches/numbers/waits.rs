@@ -8,7 +8,7 @@ use relume::run::Status;
 use relume::store::{Due, EntryKind, RunFilter};
 use relume_tests::node::{LOOPBACK, Node};
 use relume_tests::process::Process;
-use relume_tests::shop::Shop;
+use relume_tests::shop::{self, Shop};
 use relume_tests::sql;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -134,7 +134,7 @@ async fn waking(name: &str, node: &Node, app: &str) -> Figure {
 /// From the death of a worker to the moment at which another one executes the step that was under way. The baseline is
 /// from the start of a run to its first step.
 async fn after_a_kill(name: &str, node: &Node) -> Figure {
-    node.deploy("order-pipeline", "allowed_hosts = [\"http://127.0.0.1:*\"]").await;
+    node.deploy("order-pipeline", shop::ALLOWED).await;
     let order = json!({"id": 7, "item": "lamp", "cents": 4200, "email": "ada@example.com"});
     let (mut reached, mut first) = (vec![], vec![]);
     let mut doomed = worker(node);
