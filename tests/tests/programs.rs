@@ -70,6 +70,18 @@ async fn a_step_the_program_died_in_is_executed_again() {
     let retry = "[retry]\nmax_retries = 1\nretry_delay_seconds = 0\nuse_exponential_backoff = false\n";
     let finished = node.run_guest("open_step", retry, Value::Null).await;
     assert_eq!(finished.output, Some(json!(2)), "{:?}", finished.run.failure);
+    let failure = finished.attempts[0].failure.as_ref().expect("the first one failed");
+    assert!(failure.message.starts_with("in the step `open`: wasm trap: "), "{failure:?}");
+}
+
+#[tokio::test] // R20, V1
+async fn whatever_ends_a_program_in_a_step_is_told_with_its_name() {
+    let node = Node::sqlite().await;
+    let _worker = node.worker();
+    let app = node.deploy("loop_in_step", "[limits]\nrunning_time_seconds = 1\n").await;
+    let run = node.start(&app, Value::Null, &[]).await;
+    let failure = node.finished(&run).await.run.failure.expect("it failed");
+    assert!(failure.message.starts_with("in the step `endless`: still running after 1 s"), "{failure:?}");
 }
 
 #[tokio::test] // R6, R25

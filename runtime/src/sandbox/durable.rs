@@ -71,6 +71,8 @@ pub struct Durable {
     pub not_retryable: bool,
     /// While a step is executed.
     pub open_step: Option<OpenKey>,
+    /// The name of the step that began last.
+    pub last_step: String,
     /// How often a step was executed.
     pub executions: u64,
     /// The fuel that is left, as of the last call.
@@ -137,6 +139,7 @@ impl DurableView<'_> {
     fn open(&mut self, step: LiveStep) -> wasmtime::Result<Resource<OpenStep>> {
         self.durable.executions += 1;
         let key = format!("{}-{}", self.durable.run_id, step.seq());
+        step.name().clone_into(&mut self.durable.last_step);
         self.durable.open_step = Some(OpenKey { key, seq: step.seq(), execution: self.durable.executions });
         self.durable.log.mute(false);
         self.durable.derived.enter_step();

@@ -316,6 +316,10 @@ impl Sandbox {
                 verdict::verdict(Remains { end, output, error, not_retryable, left_over, last_words }, &limits)
             }
         };
+        let end = match guest.durable.open_step {
+            Some(_) => end.map(|outcome| verdict::in_step(&guest.durable.last_step, outcome)),
+            None => end,
+        };
         Execution { end, usage, used_loose_io }
     }
 
@@ -395,6 +399,7 @@ impl Sandbox {
                 error: None,
                 not_retryable: false,
                 open_step: None,
+                last_step: String::new(),
                 executions: 0,
                 fuel_left: fuel,
                 max_output_bytes: limits.bytes(Limit::JournalEntryMib),

@@ -14,7 +14,7 @@ use super::durable::shortened;
 use super::limits::OverLimit;
 use crate::journal::{Divergence, JournalError, Parking};
 use crate::manifest::{Limit, Limits};
-use crate::run::{Failure, FailureKind, Outcome};
+use crate::run::{Failure, FailureKind, Outcome, Verdict};
 use crate::store::StoreError;
 
 /// How much of a stack is kept.
@@ -114,6 +114,16 @@ pub fn verdict(remains: Remains, limits: &Limits) -> Result<Outcome, Interrupted
         text
     });
     Ok(Outcome::Failed { failure: Failure { kind, message, backtrace }, exit_code: None })
+}
+
+/// Names the step in which the program ended, if the fault is its own.
+pub fn in_step(name: &str, mut outcome: Outcome) -> Outcome {
+    if let Outcome::Failed { failure, .. } | Outcome::NotRetryable { failure, .. } = &mut outcome
+        && failure.kind.verdict() == Verdict::Crashed
+    {
+        failure.message = shortened(format!("in the step `{name}`: {}", failure.message));
+    }
+    outcome
 }
 
 /// The attempt used up its running time.
