@@ -39,6 +39,7 @@ const MAX_POLL: Duration = Duration::from_secs(1);
 #[utoipa::path(get, path = "/apps/{app}/runs/{number}/logs", operation_id = "describe_run_logs", tag = "runs",
     params(("app" = words::AppName, Path), ("number" = i64, Path, minimum = 1),
         ("attempt" = Option<u32>, Query, minimum = 1),
+        ("step" = Option<u32>, Query, minimum = 1, description = "Only lines printed in the step of this journal entry"),
         ("after" = Option<i64>, Query, minimum = 0, description = "Only lines with a higher `line_num`"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000),
         ("start_at" = Option<String>, Query, format = DateTime, description = "Only lines reported from then on"),
@@ -47,6 +48,7 @@ const MAX_POLL: Duration = Duration::from_secs(1);
         (status = 404, body = ProblemBody)))]
 pub async fn list(State(api): State<Api>, at: RunRef, mut query: QueryParams) -> Result<Response, Problem> {
     let attempt = query.number("attempt", 1, MAX_SEQ)?;
+    let seq = query.number("step", 1, MAX_SEQ)?;
     let after_line = query.number("after", 0, i64::MAX)?.unwrap_or(0);
     let limit = query.number("limit", 1, MAX_PAGE)?;
     let reported_from = query.time("start_at")?;
@@ -58,7 +60,7 @@ pub async fn list(State(api): State<Api>, at: RunRef, mut query: QueryParams) ->
     query.finish()?;
     let run_id = api.store.find_run(&at.app, at.number).await?.run_id;
     let max_bytes = Some(if limit.is_some() { PAGE_BYTES } else { BATCH_BYTES });
-    let filter = LogFilter { attempt, after_line, reported_from, limit: limit.unwrap_or(BATCH), max_bytes };
+    let filter = LogFilter { attempt, after_line, seq, reported_from, limit: limit.unwrap_or(BATCH), max_bytes };
     let first = api.store.list_logs(run_id, filter).await?;
     if is_text == Some(true) {
         return Ok(download(&at, body(api, run_id, filter, first, limit.is_none(), Format::Text)));
@@ -148,11 +150,7 @@ pub async fn stream(
     query.finish()?;
     let seen = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| id.parse().ok());
     let run_id = api.store.find_run(&at.app, at.number).await?.run_id;
-    let slot = api.followers.clone().try_acquire_owned().map_err(|_| {
-        metrics::counter!(API_LIMITED, "limit" => "followers").increment(1);
-        Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_followers", "too many logs are followed at once")
-            .hint("read `/logs?after=` instead, or try again later")
-    })?;
+    let slot = slot(&api)?;
     // A few events ahead of a client that reads slowly, each a line of 16 KiB at most.
     let (sender, receiver) = mpsc::channel(2);
     let lingers = tower::is_asking(&headers);
@@ -161,6 +159,15 @@ pub async fn stream(
     tokio::spawn(follower.follow());
     let events = tokio_stream::StreamExt::map(ReceiverStream::new(receiver), Ok);
     Ok(Sse::new(events).keep_alive(KeepAlive::default()))
+}
+
+/// The right to be told what comes, of which there are some.
+pub fn slot(api: &Api) -> Result<OwnedSemaphorePermit, Problem> {
+    api.followers.clone().try_acquire_owned().map_err(|_| {
+        metrics::counter!(API_LIMITED, "limit" => "followers").increment(1);
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_followers", "too many streams are followed at once")
+            .hint("ask without `/stream` instead, or try again later")
+    })
 }
 
 struct Follower {

@@ -189,7 +189,7 @@ impl Record for Link {
 
     async fn append_logs(&self, lines: &[(Lease, LogLine)]) -> Result<u64, StoreError> {
         let Some((lease, _)) = lines.first() else { return Ok(0) };
-        let lines = lines.iter().map(|(_, line)| (line.channel, line.content.clone())).collect();
+        let lines = lines.iter().map(|(_, line)| (line.channel, line.seq, line.content.clone())).collect();
         match self.put(Question::Log(*lease, lines)).await? {
             Answer::Log(written) => Ok(written),
             _ => Err(no_answer()),

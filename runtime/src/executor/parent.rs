@@ -307,8 +307,8 @@ impl Attended {
                 check(lease)?;
                 let log = self.log.clone();
                 let written = lines.len() as u64;
-                for (channel, content) in lines {
-                    log.relay(channel, content);
+                for (channel, seq, content) in lines {
+                    log.relay(channel, seq, content);
                 }
                 Box::pin(async move {
                     log.store_lines().await;

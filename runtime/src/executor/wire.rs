@@ -63,7 +63,7 @@ pub enum Question {
     TakeEvent(Lease, u32, String),
     StartChild(Lease, u32, NewChild),
     FindChild(Lease, Uuid),
-    Log(Lease, Vec<(Channel, String)>),
+    Log(Lease, Vec<(Channel, Option<u32>, String)>),
     Request(AskedRequest),
 }
 

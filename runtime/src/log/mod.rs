@@ -6,7 +6,7 @@ mod writer;
 
 use std::collections::VecDeque;
 use std::io::{IsTerminal, Write as _};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use jiff::Timestamp;
@@ -63,6 +63,8 @@ struct Inner {
     limits: LogLimits,
     /// Set while the program repeats what it did, and so what it printed, before.
     muted: AtomicBool,
+    /// The journal entry of the step under way; 0 outside steps.
+    step: AtomicU32,
     /// Bytes that wait to be stored.
     queued_bytes: AtomicUsize,
     room: Notify,
@@ -114,9 +116,9 @@ impl Log {
 
     fn with_sink(sink: Sink, attempt: u32, last_line_num: i64, limits: LogLimits) -> Log {
         let lines = Mutex::new(Lines { last_line_num, ..Lines::default() });
-        let muted = AtomicBool::new(false);
+        let (muted, step) = (AtomicBool::new(false), AtomicU32::new(0));
         let (queued_bytes, room, secrets) = (AtomicUsize::new(0), Notify::new(), OnceLock::new());
-        let inner = Inner { sink, attempt, limits, muted, queued_bytes, room, lines, secrets };
+        let inner = Inner { sink, attempt, limits, muted, step, queued_bytes, room, lines, secrets };
         Log { inner: Arc::new(inner) }
     }
 
@@ -146,6 +148,15 @@ impl Log {
         self.inner.muted.load(Ordering::Relaxed)
     }
 
+    /// From now on what is printed is of the step of this journal entry, or of none.
+    pub fn enter_step(&self, seq: Option<u32>) {
+        self.inner.step.store(seq.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    fn step(&self) -> Option<u32> {
+        Some(self.inner.step.load(Ordering::Relaxed)).filter(|seq| *seq > 0)
+    }
+
     /// Takes bytes the program wrote; whole lines are kept, the rest waits for its newline.
     pub fn write(&self, stream: Stream, bytes: &[u8]) {
         if self.is_muted() {
@@ -168,11 +179,13 @@ impl Log {
     }
 
     /// Takes a line of a log that another process keeps; it gets its number here, and meets the same limits.
-    pub fn relay(&self, channel: Channel, mut content: String) {
+    pub fn relay(&self, channel: Channel, seq: Option<u32>, mut content: String) {
         // Room for what such a log adds to a line that it cuts.
         content.truncate(content.floor_char_boundary(self.inner.limits.line_bytes.saturating_add(LINE_BYTES)));
         let mut lines = self.lines();
+        self.enter_step(seq);
         self.keep(&mut lines, channel, Stream::Stderr, self.hidden(&content).replace('\0', "\u{fffd}"));
+        self.enter_step(None);
     }
 
     /// A call that is over. It gets its number here.
@@ -305,6 +318,7 @@ impl Log {
             attempt: self.inner.attempt,
             channel,
             content,
+            seq: self.step(),
             reported_at: Timestamp::UNIX_EPOCH,
         };
         writer.push(Message::Line(self.clone(), *lease, line));

@@ -142,6 +142,7 @@ impl DurableView<'_> {
         step.name().clone_into(&mut self.durable.last_step);
         self.durable.open_step = Some(OpenKey { key, seq: step.seq(), execution: self.durable.executions });
         self.durable.log.mute(false);
+        self.durable.log.enter_step(Some(step.seq()));
         self.durable.derived.enter_step();
         self.limiter.begin_step();
         let began_with = self.account();
@@ -151,6 +152,7 @@ impl DurableView<'_> {
     fn close(&mut self, step: Resource<OpenStep>) -> wasmtime::Result<(LiveStep, Usage)> {
         let now = self.account();
         self.durable.open_step = None;
+        self.durable.log.enter_step(None);
         self.durable.derived.leave_step();
         let OpenStep { step, began_with } = self.table.delete(step)?;
         let usage = Usage {

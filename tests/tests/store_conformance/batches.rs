@@ -62,7 +62,7 @@ pub async fn a_sequence_number_is_used_once(bed: &Bed) {
 // R11
 pub async fn lines_are_filtered_by_attempt_and_by_number(bed: &Bed) {
     let (run, worker, lease) = bed.start_and_claim().await;
-    let setup = LogLine { channel: Channel::Setup, ..line(1, 1) };
+    let setup = LogLine { channel: Channel::Setup, seq: Some(3), ..line(1, 1) };
     let lines = [(lease, setup.clone()), (lease, line(2, 1)), (lease, line(3, 1))];
     assert_eq!(bed.store.append_logs(&lines).await.expect("the lease is valid"), 3);
     bed.store.settle_run(lease, retry(Duration::ZERO)).await.expect("the lease is valid");
@@ -78,6 +78,8 @@ pub async fn lines_are_filtered_by_attempt_and_by_number(bed: &Bed) {
     assert_eq!(list(None, 2, 10).await, [3, 4]);
     assert_eq!(list(Some(1), 1, 10).await, [2, 3]);
     assert_eq!(list(Some(2), 0, 10).await, [4]);
+    let of_step = LogFilter { seq: Some(3), limit: 10, ..LogFilter::default() };
+    assert_eq!(bed.store.list_logs(run.run_id, of_step).await.expect("the database answers").len(), 1);
     let filter = LogFilter { limit: 1, ..LogFilter::default() };
     let read = bed.store.list_logs(run.run_id, filter).await.expect("the database answers").remove(0);
     assert!(read.reported_at >= run.created_at);

@@ -252,7 +252,7 @@ pub fn event(payload: &[u8]) -> NewEvent {
 
 pub fn line(line_num: i64, attempt: u32) -> LogLine {
     let content = format!("line {line_num}");
-    LogLine { line_num, attempt, channel: Channel::Program, content, reported_at: jiff::Timestamp::MIN }
+    LogLine { line_num, attempt, channel: Channel::Program, content, seq: None, reported_at: jiff::Timestamp::MIN }
 }
 
 #[track_caller]

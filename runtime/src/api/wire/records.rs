@@ -2,11 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{payload, time, version_name, words};
 use crate::journal::ChildFailure;
+use crate::sandbox::hex;
 use crate::store::{self, Due, EntryKind, EntryState};
 
 /// One line of a run's log.
@@ -18,6 +20,9 @@ pub struct LogLine {
     #[schema(value_type = words::Channel)]
     pub channel: String,
     pub content: String,
+    /// The journal entry of the step in which it was printed; null outside steps.
+    #[schema(required = true)]
+    pub step_seq: Option<u32>,
     #[schema(format = DateTime)]
     pub reported_at: String,
 }
@@ -31,6 +36,7 @@ impl LogLine {
             attempt_seq: line.attempt,
             channel: line.channel.as_str().into(),
             content: line.content,
+            step_seq: line.seq,
             reported_at: time(line.reported_at),
         }
     }
@@ -75,6 +81,10 @@ pub struct Step {
     pub name: String,
     /// Which use of the name for the kind, from 1.
     pub occurrence: u32,
+    /// SHA-256 in hexadecimal digits of what a replay has to give the call again: what the step says it is given, the
+    /// input of a child, the length of a sleep. Null if nothing is.
+    #[schema(required = true)]
+    pub input_hash: Option<String>,
     /// `finished`, `failed` and `indeterminate` are final.
     #[schema(value_type = words::EntryStatus)]
     pub status: String,
@@ -128,6 +138,7 @@ impl Step {
             kind: entry.kind.as_str().into(),
             name: entry.name,
             occurrence: entry.occurrence,
+            input_hash: (!entry.request.is_empty()).then(|| hex(&Sha256::digest(&entry.request))),
             status: status.into(),
             attempt_seq: entry.attempt,
             app_version: version_name(entry.version),

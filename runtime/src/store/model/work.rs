@@ -147,6 +147,8 @@ pub struct LogLine {
     pub channel: Channel,
     /// Without the newline and without NUL.
     pub content: String,
+    /// The journal entry of the step in which it was printed; `None` outside steps.
+    pub seq: Option<u32>,
     /// By the database's clock. Set when the line is read; ignored when it is written.
     pub reported_at: Timestamp,
 }
@@ -157,6 +159,8 @@ pub struct LogFilter {
     pub attempt: Option<u32>,
     /// Only lines with a higher number; 0 is all.
     pub after_line: i64,
+    /// Only lines that were printed in the step of this journal entry.
+    pub seq: Option<u32>,
     /// Only lines that were said at that time or later.
     pub reported_from: Option<Timestamp>,
     pub limit: u32,

@@ -62,7 +62,8 @@ pub(super) async fn append_logs(store: &Postgres, lines: &[(Lease, LogLine)]) ->
         .bind(column(lines, |(_, line)| line.line_num))
         .bind(column(lines, |(_, line)| int(line.attempt)))
         .bind(column(lines, |(_, line)| line.channel.as_str()))
-        .bind(column(lines, |(_, line)| text(&line.content)));
+        .bind(column(lines, |(_, line)| text(&line.content)))
+        .bind(column(lines, |(_, line)| line.seq.map(int)));
     let row = store.write(query).await?.pop();
     Ok(row.map_or(0, |(count, _)| count.unsigned_abs()))
 }

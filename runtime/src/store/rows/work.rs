@@ -174,6 +174,7 @@ pub(in crate::store) struct LogRow {
     attempt: i32,
     channel: String,
     content: String,
+    seq: Option<i32>,
     reported_at: i64,
 }
 
@@ -185,6 +186,7 @@ impl Row for LogRow {
             attempt: count(self.attempt)?,
             channel: Channel::from_word(&self.channel).ok_or_else(|| senseless("a log channel"))?,
             content: self.content,
+            seq: self.seq.map(count).transpose()?,
             reported_at: moment(self.reported_at)?,
         })
     }

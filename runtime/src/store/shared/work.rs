@@ -202,7 +202,8 @@ impl Work for Backend {
             .bind(filter.attempt.map(int))
             .bind(i64::from(filter.limit))
             .bind(filter.reported_from.map(|at| at.as_millisecond()))
-            .bind(filter.max_bytes.map_or(i64::MAX, big));
+            .bind(filter.max_bytes.map_or(i64::MAX, big))
+            .bind(filter.seq.map(int));
         decode_all(self.read(query).await?)
     }
 

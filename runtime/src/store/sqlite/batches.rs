@@ -63,6 +63,7 @@ pub(super) async fn append_logs(store: &Sqlite, lines: &[(Lease, LogLine)]) -> R
             .bind(int(line.attempt))
             .bind(line.channel.as_str())
             .bind(text(&line.content))
+            .bind(line.seq.map(int))
             .fetch_optional(&mut *transaction)
             .await?;
         written += u64::from(row.is_some());
