@@ -21,5 +21,6 @@ pub mod sandbox; // how does one guest run, and what may it touch?
 pub mod executor; // in which process does a guest run?
 pub mod worker; // who runs what, when?
 pub mod scheduler; // what starts, or is given up, at its time?
+pub mod ui; // what does a person see?
 pub mod api; // what can a caller ask?
 pub mod cli; // what can a person type?

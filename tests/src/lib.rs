@@ -1,6 +1,7 @@
 //! What the black-box tests share: the programs they run, the world those programs talk to, and Relume itself.
 
 pub mod alone;
+pub mod browser;
 pub mod component;
 pub mod dice;
 pub mod guests;

@@ -235,8 +235,12 @@ async fn a_revoked_token_stops_working_at_once() {
         let ask = async || answer(server.anonymous(Method::GET, "/v1/apps").bearer_auth(text)).await.status;
         assert_eq!(ask().await, 200);
         let revoke = async || answer(server.request(Method::DELETE, &format!("/v1/tokens/{id}"))).await;
+        let followed =
+            server.anonymous(Method::GET, "/v1/runs/stream").bearer_auth(text).send().await.expect("a stream");
+        assert_eq!(followed.status(), 200);
         assert_eq!(revoke().await.status, 204);
         assert_eq!(ask().await, 401);
+        followed.bytes().await.expect("the stream ends");
         revoke().await.problem(404, "not_found");
     }
 }

@@ -14,7 +14,7 @@ use super::page::Page;
 use super::wire::{
     self, AppList, AppOnly, AppWithRuns, CreateApp, LimitsBody, ProblemBody, UpdateApp, UpdatedApp, words,
 };
-use super::{Api, Problem};
+use super::{Api, Problem, versions};
 use crate::manifest::{InvalidField, SomeLimits, check_app_name};
 use crate::retry::RetryPolicy;
 use crate::store::{App, AppChange, AppFilter, AppSort, OnlyApps, PAGE_BYTES, RunFilter, StoreError};
@@ -172,6 +172,10 @@ pub async fn patch(
         pending_timeout: timeout("pending_timeout", body.pending_timeout, MAX_PENDING_SECONDS)?,
         running_timeout: timeout("running_timeout", body.running_timeout, MAX_RUNNING_SECONDS)?,
         limits: None,
+        active_version: match body.version {
+            None => None,
+            Some(version) => Some(versions::find(&api, &name, &version).await?.number),
+        },
     };
     let app = match body.limits {
         None => api.store.update_app(&name, revision, change).await?,

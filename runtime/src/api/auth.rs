@@ -4,17 +4,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{Extension, MatchedPath, RawPathParams, Request, State};
-use axum::http::header::AUTHORIZATION;
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
+use futures_util::StreamExt;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use tokio::time::sleep;
 
 use super::doors::Peer;
-use super::{Api, Problem};
+use super::{Api, Problem, dashboard};
+use crate::numbers::{Number, fixed, time};
 use crate::sandbox::hex;
 use crate::store::{NewToken, Store, StoreError, Token};
 
@@ -22,6 +26,13 @@ const PREFIX: &str = "rl_";
 /// 64 bits: enough that ids do not meet by chance.
 const ID_BYTES: usize = 8;
 const SECRET_BYTES: usize = 32;
+/// How long a stream may outlive the token that asked for it.
+const STREAM_OUTLIVES: Duration = Duration::from_secs(5);
+
+/// The numbers of tokens.
+pub fn numbers() -> Vec<Number> {
+    vec![fixed("V16", "how long a stream outlives its token", time(STREAM_OUTLIVES))]
+}
 
 /// What a token may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,6 +167,7 @@ impl Caller {
             (None, "/v1/apps") if *method == Method::POST => self.check_every_app("create apps"),
             (None, route) if route.starts_with("/v1/secrets") => self.check_every_app("use secrets"),
             (None, route) if route.starts_with("/v1/tokens") => self.check_every_app("use tokens"),
+            (None, route) if route.starts_with("/v1/workers") => self.check_every_app("look at workers"),
             // Lists, which are limited, and schedules, each of which names its app.
             (None, _) => Ok(()),
         }
@@ -171,7 +183,8 @@ pub(super) async fn require_token(
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    let Some(text) = presented(request.headers()) else {
+    let by_header = presented(request.headers());
+    let Some(text) = by_header.or_else(|| dashboard::token(request.headers())) else {
         api.rates.of_refused(peer)?;
         return Err(unauthorized("this request carries no token"));
     };
@@ -180,6 +193,9 @@ pub(super) async fn require_token(
         return Err(unauthorized("the token is unknown, revoked or expired"));
     };
     api.rates.of_token(&token.token_id)?;
+    if by_header.is_none() {
+        dashboard::check_change(request.method(), request.headers())?;
+    }
     // A path that leads nowhere is told to whoever may read.
     let route = path.as_ref().map_or("", MatchedPath::as_str);
     let needed = path.as_ref().map_or(Scope::RunsRead, |path| Scope::needed(request.method(), path.as_str()));
@@ -197,7 +213,26 @@ pub(super) async fn require_token(
     let app = params.iter().flatten().find(|(name, _)| *name == "app").map(|(_, value)| value);
     caller.check(request.method(), route, app)?;
     request.extensions_mut().insert(caller);
-    Ok(next.run(request).await)
+    let answer = next.run(request).await;
+    Ok(if is_stream(&answer) { while_valid(answer, api, token.token_id) } else { answer })
+}
+
+fn is_stream(answer: &Response) -> bool {
+    answer.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
+}
+
+/// Ends an answer once its token is revoked or has expired.
+fn while_valid(answer: Response, api: Api, token_id: String) -> Response {
+    let invalid = Box::pin(async move {
+        loop {
+            sleep(STREAM_OUTLIVES).await;
+            // A database that does not answer says nothing about the token.
+            if let Err(StoreError::NotFound(_)) = api.store.find_token(&token_id).await {
+                return;
+            }
+        }
+    });
+    answer.map(|body| Body::from_stream(body.into_data_stream().take_until(invalid)))
 }
 
 fn unauthorized(detail: &str) -> Problem {

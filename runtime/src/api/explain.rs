@@ -17,11 +17,20 @@ use crate::store::{App, Queue, Run, WaitKind, WaitingOn};
 pub async fn explain(State(api): State<Api>, at: RunRef, query: QueryParams) -> Result<Json<Explanation>, Problem> {
     query.finish()?;
     let run = api.store.find_run(&at.app, at.number).await?;
-    let app = api.store.find_app(&at.app).await?;
+    let (reasons, queue) = look(&api, &run).await?;
+    Ok(Json(Explanation { status: run.status.as_str().into(), reasons, queue: queue.into() }))
+}
+
+/// Why the run is where it is, the most important reason first.
+pub async fn explained(api: &Api, run: &Run) -> Result<Vec<Reason>, Problem> {
+    Ok(look(api, run).await?.0)
+}
+
+async fn look(api: &Api, run: &Run) -> Result<(Vec<Reason>, Queue), Problem> {
+    let app = api.store.find_app(&run.app).await?;
     let queue = api.store.describe_queue(run.run_id).await?;
     let now = api.store.now().await?;
-    let (status, reasons) = (run.status.as_str().into(), reasons(&run, &app, queue, now));
-    Ok(Json(Explanation { status, reasons, queue: queue.into() }))
+    Ok((reasons(run, &app, queue, now), queue))
 }
 
 fn reasons(run: &Run, app: &App, queue: Queue, now: Timestamp) -> Vec<Reason> {

@@ -9,6 +9,7 @@ mod again;
 mod apps;
 pub mod auth;
 mod calls;
+mod dashboard;
 mod doors;
 mod drain;
 mod events;
@@ -26,10 +27,13 @@ mod runs;
 mod schedules;
 mod secrets;
 mod server;
+mod stats;
 mod tokens;
 mod tower;
 mod versions;
+mod watch;
 pub mod wire;
+mod workers;
 
 use std::sync::Arc;
 
@@ -74,10 +78,11 @@ pub fn numbers(policy: &Policy) -> Vec<Number> {
     }
     for (about, value, usual) in [
         ("connections of one address at once", now.connections_per_address, usual.connections_per_address),
-        ("followers of logs at once", now.followers, usual.followers),
+        ("followers of logs, runs and lists at once", now.followers, usual.followers),
     ] {
         settable(about, count(value), value == usual);
     }
+    all.extend(auth::numbers());
     all.extend(extract::numbers());
     all.extend(versions::numbers());
     all.extend(server::numbers());

@@ -20,8 +20,8 @@ use super::extract::QueryParams;
 use super::page::Page;
 use super::wire::{Environment, EnvironmentList, words};
 use super::{
-    Api, Problem, again, apps, auth, calls, drain, events, explain, extract, logs, openapi, runs, schedules, secrets,
-    tokens, tower, versions,
+    Api, Problem, again, apps, auth, calls, dashboard, drain, events, explain, extract, logs, openapi, runs, schedules,
+    secrets, stats, tokens, tower, versions, watch, workers,
 };
 use crate::kill_point;
 use crate::store::Store;
@@ -36,6 +36,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/openapi.json", get(openapi::describe))
         .route("/healthz", get(healthy))
         .route("/readyz", get(ready))
+        .merge(dashboard::routes())
         .layer(middleware::from_fn_with_state(api.clone(), limit_anyone));
     Router::new()
         .nest("/v1", v1)
@@ -61,9 +62,12 @@ pub fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(versions::describe_version))
         .routes(routes!(versions::limits))
         .routes(routes!(runs::list_all))
+        .routes(routes!(watch::list))
+        .routes(routes!(stats::stats))
         .routes(routes!(runs::list, runs::start))
         // Tower's way to cancel: a POST to the run itself.
         .routes(routes!(runs::describe, runs::cancel))
+        .routes(routes!(watch::run))
         .routes(routes!(again::retry))
         .routes(routes!(again::fork))
         .routes(routes!(events::list))
@@ -81,6 +85,8 @@ pub fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(secrets::key))
         .routes(routes!(secrets::update, secrets::delete))
         .routes(routes!(environments))
+        .routes(routes!(workers::list))
+        .routes(routes!(watch::workers))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
 }
@@ -151,11 +157,12 @@ async fn wrong_method(OriginalUri(uri): OriginalUri) -> Problem {
         .hint(tower::instead_of(uri.path()).unwrap_or("the `Allow` header lists those it takes"))
 }
 
-/// What guests print must not be taken for a page, and as one could do nothing. Source: V18.
+/// What guests print must not be taken for a page, and as one could do nothing; the dashboard says itself what it may.
+/// Source: V18.
 pub async fn nothing_but_data(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let policy = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; sandbox");
-    headers.insert(CONTENT_SECURITY_POLICY, policy);
+    headers.entry(CONTENT_SECURITY_POLICY).or_insert(policy);
     response
 }

@@ -25,6 +25,8 @@ use crate::manifest::{Asked, InvalidField, SomeLimits};
 use crate::run::Status;
 use crate::store::{JournalEntry, NewRun, PAGE_BYTES, RunFilter, StartKey, StoreError, Timeouts};
 
+/// The longest text that runs are looked for with.
+const MAX_QUERY_CHARS: usize = 200;
 const STEPS_PAGE: u32 = 100;
 const MAX_STEPS_PAGE: u32 = 1000;
 
@@ -188,13 +190,16 @@ pub async fn list_all(
 }
 
 /// Which runs, and their page where it was asked for by number.
-fn part_of_runs(app: Option<String>, mut query: QueryParams) -> Result<(RunFilter, Option<Page>), Problem> {
+pub fn part_of_runs(app: Option<String>, mut query: QueryParams) -> Result<(RunFilter, Option<Page>), Problem> {
     let statuses = query.take_all("status", "a status, e.g. `running` or `crashed`", Status::from_word)?;
     let (created_from, created_until) = (query.time("start_at")?, query.time("end_at")?);
     let before = query.take("cursor", "a cursor that an earlier page named", |text| Uuid::parse_str(text).ok())?;
     let limit = query.number("limit", 1, MAX_PAGE)?;
+    let text = query.take("query", "a text of at most 200 characters", |text| {
+        (text.chars().count() <= MAX_QUERY_CHARS).then(|| text.to_owned())
+    })?;
     check_environment(query.text("environment")?)?;
-    let filter = RunFilter { app, statuses, created_from, created_until, before, ..RunFilter::default() };
+    let filter = RunFilter { app, statuses, created_from, created_until, query: text, before, ..RunFilter::default() };
     let part = match (before, limit) {
         (None, None) => {
             let page = Page::take(&mut query)?;
@@ -207,7 +212,7 @@ fn part_of_runs(app: Option<String>, mut query: QueryParams) -> Result<(RunFilte
 }
 
 /// Asks for one run more than the page holds, to know whether there is another page.
-async fn list_part(api: &Api, (filter, page): (RunFilter, Option<Page>)) -> Result<Json<RunList>, Problem> {
+pub async fn list_part(api: &Api, (filter, page): (RunFilter, Option<Page>)) -> Result<Json<RunList>, Problem> {
     let page_size = filter.limit;
     let (mut runs, mut bytes, mut is_more): (Vec<wire::Run>, _, _) = (Vec::new(), 0, true);
     // The whole list at once is read in parts, and ends where the answer would be too large.

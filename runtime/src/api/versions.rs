@@ -53,11 +53,16 @@ pub async fn describe_version(
     query: QueryParams,
 ) -> Result<Json<VersionOnly>, Problem> {
     query.finish()?;
-    api.store.find_app(&name).await?;
-    let number = VersionRef::Name(version).number()?;
-    let found = api.store.list_versions(&name).await?.into_iter().find(|version| version.number == number);
-    let version = found.ok_or_else(|| StoreError::NotFound(format!("version v{number} of app `{name}`")))?;
+    let version = find(&api, &name, &VersionRef::Name(version)).await?;
     Ok(Json(VersionOnly { version: version.into() }))
+}
+
+/// The version of an app that is referred to.
+pub async fn find(api: &Api, app: &str, version: &VersionRef) -> Result<Version, Problem> {
+    api.store.find_app(app).await?;
+    let number = version.number()?;
+    let found = api.store.list_versions(app).await?.into_iter().find(|version| version.number == number);
+    Ok(found.ok_or_else(|| StoreError::NotFound(format!("version v{number} of app `{app}`")))?)
 }
 
 /// Show the limits of an app's next run, and where each comes from

@@ -13,7 +13,7 @@ use super::retries::{Retries, written};
 use super::show::name;
 use super::span::moment;
 use crate::api::wire::{
-    App, AppList, AppOnly, AppWithRuns, CreateApp, ScheduleList, UpdateApp, UpdatedApp, VersionList,
+    App, AppList, AppOnly, AppWithRuns, CreateApp, ScheduleList, UpdateApp, UpdatedApp, VersionList, VersionRef,
 };
 use crate::manifest::{Limit, check_app_name};
 
@@ -62,6 +62,9 @@ pub struct Set {
     /// Do not try failed runs again
     #[arg(long, conflicts_with_all = ["retries", "delay", "backoff"])]
     no_retries: bool,
+    /// The version of runs that name none, e.g. v1: an older one is a way back
+    #[arg(long, value_name = "VERSION")]
+    version: Option<String>,
     /// What it is for
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
@@ -172,8 +175,16 @@ async fn create(app: String, description: Option<String>, client: &Client, outpu
 }
 
 async fn set(options: Set, client: &Client, output: Output) -> Result<(), Failure> {
-    let Set { named: Named { app }, retries, no_retries, description, pending_timeout, running_timeout, limits } =
-        options;
+    let Set {
+        named: Named { app },
+        retries,
+        no_retries,
+        version,
+        description,
+        pending_timeout,
+        running_timeout,
+        limits,
+    } = options;
     let what = format!("`{app}` was not changed");
     checked(&app, &what)?;
     let path = format!("/apps/{app}");
@@ -193,10 +204,17 @@ async fn set(options: Set, client: &Client, output: Output) -> Result<(), Failur
         Some(Some(retries.over(&before.body.app.retry_policy)))
     };
     let limits = (!limits.is_empty()).then(|| Some(limits.into_iter().collect()));
-    let body =
-        UpdateApp { description, retry_policy, pending_timeout, running_timeout, limits, ..UpdateApp::default() };
+    let body = UpdateApp {
+        version: version.map(VersionRef::Name),
+        description,
+        retry_policy,
+        pending_timeout,
+        running_timeout,
+        limits,
+        ..UpdateApp::default()
+    };
     let is_empty = body.description.is_none() && body.retry_policy.is_none() && body.limits.is_none();
-    if is_empty && body.pending_timeout.is_none() && body.running_timeout.is_none() {
+    if is_empty && body.version.is_none() && body.pending_timeout.is_none() && body.running_timeout.is_none() {
         let failure = Failure::new(what).because("nothing that can be changed was typed").usage();
         return Err(failure.hint("`relume apps set --help` says what can be"));
     }

@@ -128,7 +128,7 @@ pub async fn dev(options: Dev, output: Output) -> Result<(), Failure> {
     let policy = options.policy.read()?;
     let store = open(&format!("sqlite:{}", data_dir.join("relume.db").display())).await?;
     let (sandbox, vault) = (sandbox(&data_dir, &policy)?, vault(&data_dir)?);
-    let new_token = dev_token(&*store, &data_dir.join("token")).await?;
+    let (token, is_new) = dev_token(&*store, &data_dir.join("token")).await?;
 
     let signals = Signals::new()?;
     let (closing, shutdown) = (CancellationToken::new(), Shutdown::new());
@@ -139,7 +139,8 @@ pub async fn dev(options: Dev, output: Output) -> Result<(), Failure> {
     let address = address(&listener)?;
     let server = tokio::spawn(api::serve(listener, Api::new(store, sandbox, vault, &policy.api, closing.clone())));
     output.note(&format!("listening on {address}"));
-    if let Some(token) = new_token {
+    output.note(&format!("dashboard: {address}/ui/login#token={token}"));
+    if is_new {
         output.note(&format!("token: {token}"));
         output.note(&format!("       (kept in {}; commands in this folder use it)", data_dir.join("token").display()));
     }
@@ -280,17 +281,17 @@ pub fn without_secrets(url: &str) -> String {
     format!("`{scheme}://{host}`")
 }
 
-/// The token in `file` if it is valid, else a new one, which is returned.
-async fn dev_token(store: &dyn Store, file: &Path) -> Result<Option<String>, Failure> {
+/// The token in `file` if it is valid, else a new one; and whether it is new.
+async fn dev_token(store: &dyn Store, file: &Path) -> Result<(String, bool), Failure> {
     if let Ok(text) = std::fs::read_to_string(file)
         && auth::find(store, text.trim()).await?.is_some()
     {
-        return Ok(None);
+        return Ok((text.trim().to_owned(), false));
     }
     let (_, text) = auth::create_token(store, TokenOptions::admin("dev")).await?;
     write_secret(file, &text)
         .map_err(|e| Failure::new(format!("the token cannot be kept in `{}`", file.display())).because(e))?;
-    Ok(Some(text))
+    Ok((text, true))
 }
 
 /// Writes a file that only its owner may read, from the first byte on.

@@ -66,6 +66,8 @@ pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 /// on SQLite), unless it says otherwise, and can be dropped at any await without harm.
 #[async_trait]
 pub trait Store: Apps + Runs + Work + Schedules + Keys + 'static {
+    /// Which database it is: `PostgreSQL` or `SQLite`.
+    fn kind(&self) -> &'static str;
     /// Whether the database answers.
     async fn ping(&self) -> Result<()>;
     /// Now, by the database's clock.
@@ -112,6 +114,8 @@ pub trait Runs: Send + Sync {
     async fn list_runs(&self, filter: &RunFilter) -> Result<Vec<Run>>;
     /// How many runs the filter lets through; its limit, offset and `before` do not count.
     async fn count_runs(&self, filter: &RunFilter) -> Result<u64>;
+    /// How the newest runs fared that the filter lets through, newest first; its statuses, `before` and offset do not count.
+    async fn sample_runs(&self, filter: &RunFilter) -> Result<Vec<RunTimes>>;
     /// A run's ended and running attempts, by `seq`.
     async fn list_attempts(&self, run_id: Uuid) -> Result<Vec<Attempt>>;
     /// A run's input and output.
@@ -123,6 +127,10 @@ pub trait Runs: Send + Sync {
     async fn cancel_run(&self, app: &str, number: i64) -> Result<Run>;
     /// Who could take the run, and who stands before it.
     async fn describe_queue(&self, run_id: Uuid) -> Result<Queue>;
+    /// The workers that live, the oldest first.
+    async fn list_workers(&self) -> Result<Vec<LiveWorker>>;
+    /// What waits for them.
+    async fn count_due_runs(&self) -> Result<DueRuns>;
     /// Cancels the runs for which no worker came in time. Returns how many.
     async fn expire_pending_runs(&self) -> Result<u64>;
     /// Cancels the active children of cancelled runs. Returns how many. Source: R43.

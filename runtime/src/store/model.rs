@@ -67,6 +67,8 @@ pub struct AppChange {
     pub running_timeout: Option<Option<Duration>>,
     /// All of them; those that are not there are taken back.
     pub limits: Option<SomeLimits>,
+    /// One of its versions, for runs that name none.
+    pub active_version: Option<u32>,
 }
 
 /// Which apps to list, and in which order.

@@ -247,6 +247,43 @@ impl Row for QueueRow {
     }
 }
 
+#[derive(FromRow)]
+pub(super) struct LiveWorkerRow {
+    worker_id: Uuid,
+    name: String,
+    slots: i32,
+    held: i64,
+    started_at: i64,
+    expires_at: i64,
+}
+
+impl Row for LiveWorkerRow {
+    type Value = LiveWorker;
+    fn decode(self) -> Result<LiveWorker> {
+        Ok(LiveWorker {
+            worker_id: self.worker_id,
+            name: self.name,
+            slots: count(self.slots)?,
+            held: count(self.held)?,
+            started_at: moment(self.started_at)?,
+            expires_at: moment(self.expires_at)?,
+        })
+    }
+}
+
+#[derive(FromRow)]
+pub(super) struct DueRunsRow {
+    due: i64,
+    oldest_due_at: Option<i64>,
+}
+
+impl Row for DueRunsRow {
+    type Value = DueRuns;
+    fn decode(self) -> Result<DueRuns> {
+        Ok(DueRuns { count: count(self.due)?, oldest_at: self.oldest_due_at.map(moment).transpose()? })
+    }
+}
+
 fn count<T: TryFrom<N>, N>(number: N) -> Result<T> {
     T::try_from(number).map_err(|_| senseless("a number"))
 }

@@ -64,9 +64,9 @@ macro_rules! statements {
 statements! {
     one text {
         create_app find_app list_apps count_apps update_app list_versions load_artifact
-        find_start find_run list_runs list_runs_of_app count_runs count_runs_of_app list_attempts load_run_io
+        find_start find_run list_runs list_runs_of_app sample_runs sample_runs_of_app count_runs count_runs_of_app list_attempts load_run_io
         describe_queue wake_parent find_event list_events find_child
-        renew_session list_held give_back check_lease next_due_in
+        renew_session list_workers count_due_runs list_held give_back check_lease next_due_in
         load_journal list_journal list_logs list_calls
         create_schedule find_schedule list_schedules count_schedules update_schedule delete_schedule
         next_tick_in list_due_schedules

@@ -1,9 +1,10 @@
 //! What is listed and counted, and how long the queue is.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use relume::run::Status;
+use relume::run::{Change, Failure, FailureKind, Status};
 use relume::store::*;
 
 use crate::bed::*;
@@ -117,6 +118,66 @@ pub async fn runs_are_counted_as_they_are_listed(bed: &Bed) {
     let page = RunFilter { app: Some("greet".into()), limit: 2, offset: 3, ..any };
     let page: Vec<_> = bed.store.list_runs(&page).await.expect("it lists").iter().map(|run| run.number).collect();
     assert_eq!(page, [3, 2]);
+}
+
+// R32
+pub async fn runs_are_found_by_a_text_in_their_app_failure_or_parameters(bed: &Bed) {
+    let (_, worker, lease) = bed.start_and_claim().await;
+    let failure = Failure { kind: FailureKind::Error, message: "Card 100% declined".to_owned(), backtrace: None };
+    let failed = Settlement { failure: Some(failure), ..crash(Change::Finish { because: None }) };
+    bed.store.settle_run(lease, failed).await.expect("the lease is valid");
+    let parameters = BTreeMap::from([("WHO".to_owned(), "Ada_1".to_owned())]);
+    bed.store.start_run(NewRun { parameters, ..new_run("greet") }).await.expect("it starts");
+    bed.store.close_session(&worker).await.expect("it is open");
+    let check = async |query: &str, in_app: &[i64], anywhere: &[i64]| {
+        for (app, expected) in [(Some("greet".to_owned()), in_app), (None, anywhere)] {
+            let filter = RunFilter { app, query: Some(query.to_owned()), limit: 10, ..RunFilter::default() };
+            let runs = bed.store.list_runs(&filter).await.expect("runs can be listed");
+            assert_eq!(runs.iter().map(|run| run.number).collect::<Vec<_>>(), expected, "{filter:?}");
+            assert_eq!(bed.store.count_runs(&filter).await.expect("they are counted"), expected.len() as u64);
+            let sample = bed.store.sample_runs(&filter).await.expect("they are told");
+            let told: Vec<_> = runs.iter().map(|run| (run.status, run.created_at, run.ended_at)).collect();
+            assert_eq!(sample.iter().map(|run| (run.status, run.created_at, run.ended_at)).collect::<Vec<_>>(), told);
+        }
+    };
+    check("100% DECL", &[1], &[1]).await;
+    check("100_", &[], &[]).await;
+    check("ada_1", &[2], &[2]).await;
+    check("gree", &[], &[2, 1]).await;
+    check("nobody", &[], &[]).await;
+}
+
+// R32
+pub async fn workers_and_what_waits_for_them_are_told(bed: &Bed) {
+    assert_eq!(bed.store.list_workers().await.expect("they are told"), []);
+    assert_eq!(bed.store.count_due_runs().await.expect("they are counted"), DueRuns::default());
+    let lost = bed.store.open_session("lost", 9, Duration::from_secs(600)).await.expect("it opens");
+    bed.let_sessions_expire().await;
+    let first = bed.worker().await;
+    for _ in 0..3 {
+        bed.start().await;
+    }
+    bed.sql("update runs set available_at = 1000 * number").await;
+    bed.store.claim_runs(&first, 1, &loaded(), &[]).await.expect("the session is valid");
+    let workers = bed.store.list_workers().await.expect("they are told");
+    let told: Vec<_> = workers.iter().map(|worker| (worker.worker_id, worker.slots, worker.held)).collect();
+    assert_eq!(told, [(first.worker_id, 4, 1)]);
+    assert!(workers[0].started_at < workers[0].expires_at);
+    let due = bed.store.count_due_runs().await.expect("they are counted");
+    assert_eq!((due.count, due.oldest_at), (2, Timestamp::from_second(2).ok()));
+    bed.store.close_session(&lost).await.expect("it was open");
+}
+
+// R6
+pub async fn the_active_version_is_the_one_of_runs_that_name_none(bed: &Bed) {
+    bed.start().await;
+    bed.store.add_version("greet", upload(2)).await.expect("the app is there");
+    assert_eq!(bed.start().await.version, 2);
+    let back = AppChange { active_version: Some(1), ..AppChange::default() };
+    bed.store.update_app("greet", None, back).await.expect("the app is there");
+    assert_eq!(bed.start().await.version, 1);
+    bed.store.add_version("greet", upload(3)).await.expect("the app is there");
+    assert_eq!(bed.start().await.version, 3, "what is uploaded is active");
 }
 
 // R9

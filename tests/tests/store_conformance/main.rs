@@ -240,6 +240,9 @@ conformance! {
         apps_are_listed_by_what_they_do
         apps_are_listed_in_the_order_asked_for_in_pages
         runs_are_counted_as_they_are_listed
+        runs_are_found_by_a_text_in_their_app_failure_or_parameters
+        workers_and_what_waits_for_them_are_told
+        the_active_version_is_the_one_of_runs_that_name_none
         the_queue_ahead_of_a_run_is_described
         lines_are_filtered_by_when_they_were_said
     }

@@ -64,6 +64,9 @@ pub struct UpdateApp {
     #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<LimitsChange>)]
     pub limits: Option<Option<LimitsBody>>,
+    /// The version of runs that name none, as in `v2`: an older one is a way back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<VersionRef>,
     /// `active` or `disabled`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<words::Activity>)]

@@ -11,6 +11,7 @@ mod runs;
 mod schedules;
 mod start;
 mod ties;
+mod watched;
 pub mod words;
 
 use std::fmt;
@@ -33,6 +34,7 @@ pub use self::runs::*;
 pub use self::schedules::*;
 pub use self::start::*;
 pub use self::ties::*;
+pub use self::watched::*;
 
 /// A moment in UTC with milliseconds, which is what people compare.
 pub fn time(at: Timestamp) -> String {

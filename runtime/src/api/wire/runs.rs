@@ -214,10 +214,15 @@ impl Run {
         (1_000 + parameters + failure) as u64
     }
 
+    /// Adds its attempts alone.
+    pub fn with_attempts(self, attempts: Vec<store::Attempt>) -> Run {
+        Run { attempts: Some(attempts.into_iter().map(Attempt::from).collect()), ..self }
+    }
+
     /// Adds what is told of one run.
     pub fn with_details(mut self, attempts: Vec<store::Attempt>, io: store::RunIo, limits: &Limits) -> Run {
         self.effective_limits = Some(effective_limits(limits));
-        self.attempts = Some(attempts.into_iter().map(Attempt::from).collect());
+        self = self.with_attempts(attempts);
         let (input, input_base64) = payload(Some(io.input).filter(|input| !input.is_empty()));
         let (output, output_base64) = payload(io.output);
         Run { input: Some(input), input_base64, output: Some(output), output_base64, ..self }

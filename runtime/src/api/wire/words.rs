@@ -103,6 +103,19 @@ pub enum TokenScope {
     Admin,
 }
 
+/// How far back from now.
+#[derive(ToSchema)]
+pub enum Span {
+    #[schema(rename = "1h")]
+    Hour,
+    #[schema(rename = "24h")]
+    Day,
+    #[schema(rename = "7d")]
+    Week,
+    #[schema(rename = "30d")]
+    Month,
+}
+
 /// How a log is told.
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]
@@ -207,5 +220,8 @@ pub struct RunsParams {
     /// With `cursor`, or instead of `page` and `page_size`.
     #[param(minimum = 1, maximum = 100)]
     pub limit: Option<u32>,
+    /// Only runs with this text in their app, failure or parameters.
+    #[param(max_length = 200)]
+    pub query: Option<String>,
     pub environment: Option<OnlyEnvironment>,
 }

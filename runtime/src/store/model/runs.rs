@@ -193,6 +193,8 @@ pub struct RunFilter {
     pub created_from: Option<Timestamp>,
     /// Only runs that were created before that time.
     pub created_until: Option<Timestamp>,
+    /// Only runs with this text in their app, failure or parameters.
+    pub query: Option<String>,
     /// Only runs that are older than this one, for paging; run ids rise with time.
     pub before: Option<Uuid>,
     pub limit: u32,
@@ -222,6 +224,37 @@ pub struct Attempt {
     pub bytes_out: Option<u64>,
     /// How often the attempt went on in another place. Waking from a wait does not count.
     pub recoveries: u32,
+}
+
+/// How a run fared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunTimes {
+    pub status: Status,
+    pub created_at: Timestamp,
+    pub started_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
+}
+
+/// A worker whose session is valid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveWorker {
+    pub worker_id: Uuid,
+    /// For people, as in `host:pid`.
+    pub name: String,
+    pub slots: u64,
+    /// How many runs it has.
+    pub held: u64,
+    pub started_at: Timestamp,
+    /// When it is taken for lost, unless it renews its session.
+    pub expires_at: Timestamp,
+}
+
+/// What waits for a worker.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DueRuns {
+    pub count: u64,
+    /// Since when the one that has waited longest is due.
+    pub oldest_at: Option<Timestamp>,
 }
 
 /// Who could take a waiting run.

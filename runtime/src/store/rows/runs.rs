@@ -257,6 +257,26 @@ impl Row for EventRow {
     }
 }
 
+#[derive(FromRow)]
+pub(in crate::store) struct RunTimesRow {
+    status: String,
+    created_at: i64,
+    started_at: Option<i64>,
+    ended_at: Option<i64>,
+}
+
+impl Row for RunTimesRow {
+    type Value = RunTimes;
+    fn decode(self) -> Result<RunTimes> {
+        Ok(RunTimes {
+            status: status(&self.status)?,
+            created_at: moment(self.created_at)?,
+            started_at: self.started_at.map(moment).transpose()?,
+            ended_at: self.ended_at.map(moment).transpose()?,
+        })
+    }
+}
+
 fn status(word: &str) -> Result<Status> {
     Status::from_word(word).ok_or_else(|| senseless("a status"))
 }

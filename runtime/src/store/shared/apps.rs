@@ -61,7 +61,8 @@ impl Apps for Backend {
             .bind(change.running_timeout.is_some())
             .bind(change.running_timeout.flatten().map(whole_seconds))
             .bind(change.limits.is_some())
-            .bind(change.limits.as_ref().map(limits).transpose()?.flatten());
+            .bind(change.limits.as_ref().map(limits).transpose()?.flatten())
+            .bind(change.active_version.map(int));
         let changed = self.write(query).await?.pop();
         let app = self.find_app(name).await?;
         changed.map(|_| app).ok_or_else(|| StoreError::Outdated(format!("app `{name}`")))

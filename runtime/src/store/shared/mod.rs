@@ -21,6 +21,10 @@ use crate::store::{Result, Store, StoreError};
 
 #[async_trait]
 impl Store for Backend {
+    fn kind(&self) -> &'static str {
+        <Db as sqlx::Database>::NAME
+    }
+
     async fn ping(&self) -> Result<()> {
         self.read(query_as::<Db, (i32,)>(self.statements().ping)).await?;
         Ok(())

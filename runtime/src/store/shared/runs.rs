@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{Backend, Db, counted, one};
 use crate::run::Status;
 use crate::store::model::*;
-use crate::store::params::{big, int, json, limits, listed, policy, text, whole_seconds, words};
+use crate::store::params::{big, containing, int, json, limits, listed, policy, text, whole_seconds, words};
 use crate::store::rows::*;
 use crate::store::{Apps, PAGE_BYTES, Result, Runs, Store, StoreError, Work};
 
@@ -38,6 +38,23 @@ impl Runs for Backend {
             (None, among) => query.bind(among.as_deref().map(listed)),
             _ => query,
         };
+        decode_all(self.read(query.bind(filter.query.as_deref().map(containing))).await?)
+    }
+
+    async fn sample_runs(&self, filter: &RunFilter) -> Result<Vec<RunTimes>> {
+        let query = match &filter.app {
+            Some(app) => query_as::<Db, RunTimesRow>(self.statements().sample_runs_of_app).bind(text(app)),
+            None => query_as::<Db, RunTimesRow>(self.statements().sample_runs),
+        };
+        let query = query
+            .bind(filter.created_from.map(|at| at.as_millisecond()))
+            .bind(filter.created_until.map(|at| at.as_millisecond()))
+            .bind(filter.query.as_deref().map(containing))
+            .bind(i64::from(filter.limit));
+        let query = match (&filter.app, &filter.among) {
+            (None, among) => query.bind(among.as_deref().map(listed)),
+            _ => query,
+        };
         decode_all(self.read(query).await?)
     }
 
@@ -54,6 +71,7 @@ impl Runs for Backend {
             (None, among) => query.bind(among.as_deref().map(listed)),
             _ => query,
         };
+        let query = query.bind(filter.query.as_deref().map(containing));
         Ok(counted(&self.read(query).await?))
     }
 
@@ -86,6 +104,14 @@ impl Runs for Backend {
     async fn describe_queue(&self, run_id: Uuid) -> Result<Queue> {
         let query = query_as::<Db, QueueRow>(self.statements().describe_queue).bind(run_id);
         one(self.read(query).await?, || format!("run {run_id}"))
+    }
+
+    async fn list_workers(&self) -> Result<Vec<LiveWorker>> {
+        decode_all(self.read(query_as::<Db, LiveWorkerRow>(self.statements().list_workers)).await?)
+    }
+
+    async fn count_due_runs(&self) -> Result<DueRuns> {
+        one(self.read(query_as::<Db, DueRunsRow>(self.statements().count_due_runs)).await?, || "the queue".to_owned())
     }
 
     async fn expire_pending_runs(&self) -> Result<u64> {
