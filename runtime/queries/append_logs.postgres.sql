@@ -1,8 +1,9 @@
 -- Appends the log lines that the arrays spell out column by column: run $1, fence $2, line
--- number $3, attempt $4, channel $5, content $6, entry $7 of the step it was printed in or null. Returns how many: those whose run is held under
--- their fence and that are not there yet, after an answer that got lost. The runs stay locked until the commit, so that
--- none is taken away in between. The commit does not wait for the disk, so that a flood takes no turn there from journals:
--- the next commit that waits takes it along, or the server does so by itself within three times its wal_writer_delay.
+-- number $3, attempt $4, channel $5, content $6, entry $7 of the step it was printed in or null. Returns how many: those
+-- whose run is held under their fence and that are not there yet, after an answer that got lost. The runs stay locked until
+-- the commit, so that none is taken away in between. The commit does not wait for the disk, so that a flood takes no turn
+-- there from journals: the next commit that waits takes it along, or the server does so by itself within three times its
+-- wal_writer_delay.
 with line as materialized (
     select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::integer[], $5::text[], $6::text[], $7::integer[])
         as l (run_id, fence, line_num, attempt, channel, content, seq)

@@ -1,5 +1,5 @@
--- Up to $4 log lines of run $1 after line $2, of attempt $3, said from $5 on and in the step of entry $7, unless these are null; without those that
--- begin after $6 bytes of lines.
+-- Up to $4 log lines of run $1 after line $2, of attempt $3, said from $5 on and in the step of entry $7, unless these are
+-- null; without those that begin after $6 bytes of lines.
 select line_num, attempt, channel, content, seq, reported_at from (
     select page.*, sum(octet_length(content)) over (order by line_num) as bytes from (
         select line_num, attempt, channel, content, seq, reported_at from logs

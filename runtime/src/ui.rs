@@ -54,6 +54,15 @@ mod tests {
     }
 
     #[test]
+    fn the_page_names_all_modules_so_that_none_waits_for_another() {
+        let page = Files::get("index.html").expect("it is there");
+        let page = String::from_utf8_lossy(&page.data);
+        for path in Files::iter().filter(|path| path.ends_with(".js")) {
+            assert!(page.contains(&format!("=\"/ui/{path}\"")), "{path}");
+        }
+    }
+
+    #[test]
     fn what_is_no_file_is_a_place_in_the_page() {
         for path in ["", "runs", "apps/a.b", "../Cargo.toml", "/etc/passwd", "vendor/../../Cargo.toml", "vendor"] {
             assert_eq!(file(path).map(|file| file.content_type), Some("text/html; charset=utf-8"), "{path}");

@@ -47,13 +47,20 @@ export function Empty({ children, commands = [] }) {
 
 /** A command that does what the page does, to be copied. */
 export function Command({ text }) {
-  const [copied, setCopied] = useState(false);
+  const code = useRef();
+  const [label, setLabel] = useState('Copy');
   const copy = async () => {
-    await navigator.clipboard?.writeText(text);
-    setCopied(true);
-    setTimeout(() => setCopied(false), 1500);
+    try {
+      await navigator.clipboard.writeText(text);
+      setLabel('Copied');
+    } catch {
+      // Browsers keep the clipboard from pages without TLS.
+      getSelection().selectAllChildren(code.current);
+      setLabel('Selected');
+    }
+    setTimeout(() => setLabel('Copy'), 1500);
   };
-  return html`<div class="command"><code tabIndex="0">${text}</code><button class="quiet" onClick=${copy} aria-label="Copy to the clipboard">${copied ? 'Copied' : 'Copy'}</button></div>`;
+  return html`<div class="command"><code tabIndex="0" ref=${code}>${text}</code><button class="quiet" onClick=${copy}>${label}</button></div>`;
 }
 
 /** Words of a shell: quoted where it has to be. */

@@ -38,6 +38,10 @@ test('an app is uploaded, run, looked at and run again', async () => {
   await status(page).filter({ hasText: 'exited' }).waitFor();
   await page.getByRole('button', { name: 'step-2' }).click();
   const drawer = page.getByRole('complementary', { name: 'Entry 2' });
+  await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+  await drawer.getByRole('button', { name: 'Copy' }).click();
+  await drawer.getByRole('button', { name: 'Copied' }).waitFor();
+  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), 'relume runs steps counting#1');
   assert.equal(await drawer.locator('pre.value').innerText(), '2');
   await drawer.getByRole('button', { name: 'What it printed' }).click();
   await told(page, '1 of 3 lines');
@@ -63,6 +67,38 @@ test('an app is uploaded, run, looked at and run again', async () => {
   await page.waitForURL('**/apps/counting/runs/3');
   await status(page).filter({ hasText: 'exited' }).waitFor();
   await told(page, 'counting#2');
+  page.check();
+});
+
+test('what is large is shown in part, and had whole', async () => {
+  await deploy('echo', 'echo');
+  const value = { text: 'x'.repeat(30_000) };
+  const text = JSON.stringify(value, null, 2);
+  const number = await start('echo', value);
+  await until('echo', number, 'exited');
+  const page = await open();
+  await page.goto(`${url}/ui/apps/echo/runs/${number}?tab=values`);
+  const input = page.locator('pre.value').first();
+  assert.equal((await input.innerText()).length, 20_000);
+  await page.getByRole('button', { name: 'Show all' }).first().click();
+  assert.equal(await input.innerText(), text);
+  const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'Download' }).last().click()]);
+  assert.equal(download.suggestedFilename(), `echo-${number}-output.json`);
+  assert.equal(await readFile(await download.path(), 'utf8'), text);
+  page.check();
+});
+
+test('older runs are a page away', async () => {
+  await deploy('many', 'plain');
+  for (let i = 0; i < 51; i++) await start('many');
+  const page = await open();
+  await page.goto(`${url}/ui/runs?app=many`);
+  await page.getByRole('link', { name: 'many#51' }).waitFor();
+  await page.getByRole('button', { name: 'Older' }).click();
+  await page.getByRole('link', { name: 'many#1', exact: true }).waitFor();
+  assert.ok(page.url().includes('cursor='), 'the page is in the address');
+  await page.getByRole('button', { name: 'Newest' }).click();
+  await page.getByRole('link', { name: 'many#51' }).waitFor();
   page.check();
 });
 

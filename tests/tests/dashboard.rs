@@ -57,7 +57,8 @@ async fn a_login_is_a_cookie_that_only_the_dashboard_can_use() {
     let server = Server::sqlite();
     let cookie = log_in(&server, &server.url).await;
     let (pair, attributes) = cookie.split_once("; ").expect("attributes");
-    assert_eq!(pair, format!("relume_token={}", server.token));
+    let (_, port) = server.url.rsplit_once(':').expect("a port");
+    assert_eq!(pair, format!("relume_token_{port}={}", server.token));
     for attribute in ["HttpOnly", "SameSite=Strict", "Path=/", "Max-Age=2592000"] {
         assert!(attributes.contains(attribute), "{cookie}");
     }
@@ -76,7 +77,10 @@ async fn a_login_is_a_cookie_that_only_the_dashboard_can_use() {
     assert_eq!(answer(with_cookie(Method::GET, "/v1/apps/forged")).await.status, 200);
 
     let out = answer(with_cookie(Method::DELETE, "/ui/session").header("origin", &server.url)).await;
-    assert!(out.headers["set-cookie"].to_str().expect("text").starts_with("relume_token=; "), "{out:?}");
+    assert!(
+        out.headers["set-cookie"].to_str().expect("text").starts_with(&format!("relume_token_{port}=; ")),
+        "{out:?}"
+    );
 }
 
 #[tokio::test] // V16

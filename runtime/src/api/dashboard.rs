@@ -4,7 +4,7 @@
 use axum::Router;
 use axum::extract::{Extension, Path, State};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, ETAG, IF_NONE_MATCH, ORIGIN, REFERRER_POLICY,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, ETAG, HOST, IF_NONE_MATCH, ORIGIN, REFERRER_POLICY,
     SET_COOKIE,
 };
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -18,7 +18,6 @@ use super::extract::{JsonBody, required};
 use super::{Api, Problem, auth};
 use crate::ui;
 
-const COOKIE_NAME: &str = "relume_token";
 /// How long a browser keeps a login; a token that expires or is revoked ends it before.
 const KEPT_FOR: cookie::time::Duration = cookie::time::Duration::days(30);
 /// Nothing but the page's own files and this server; no script can put markup into it. Source: V18.
@@ -83,7 +82,7 @@ async fn log_out(headers: HeaderMap) -> Result<(StatusCode, HeaderMap), Problem>
 
 fn with_cookie(headers: &HeaderMap, value: String, max_age: cookie::time::Duration) -> HeaderMap {
     let is_https = headers.get(ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https://"));
-    let cookie = Cookie::build((COOKIE_NAME, value))
+    let cookie = Cookie::build((cookie_name(headers), value))
         .path("/")
         .http_only(true)
         .same_site(SameSite::Strict)
@@ -93,11 +92,21 @@ fn with_cookie(headers: &HeaderMap, value: String, max_age: cookie::time::Durati
     HeaderMap::from_iter(HeaderValue::try_from(cookie.to_string()).ok().map(|cookie| (SET_COOKIE, cookie)))
 }
 
+/// Browsers keep the cookies of all ports of a host together: servers on one machine have one each.
+fn cookie_name(headers: &HeaderMap) -> String {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    match host.rsplit_once(':') {
+        Some((_, port)) if port.bytes().all(|b| b.is_ascii_digit()) => format!("relume_token_{port}"),
+        _ => "relume_token".to_owned(),
+    }
+}
+
 /// The token that the dashboard's cookie holds.
 pub fn token(headers: &HeaderMap) -> Option<&str> {
+    let name = cookie_name(headers);
     let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
     let pairs = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.filter(|(name, _)| *name == COOKIE_NAME).map(|(_, value)| value).next()
+    pairs.filter(|(found, _)| *found == name).map(|(_, value)| value).next()
 }
 
 /// Refuses a change that a cookie vouches for, unless the dashboard itself asked for it.
@@ -135,6 +144,9 @@ mod tests {
         assert_eq!(token(&headers(&[("cookie", "a=b; relume_token=rl_1; c=d")])), Some("rl_1"));
         assert_eq!(token(&headers(&[("cookie", "xrelume_token=rl_1; relume_tokens=2")])), None);
         assert_eq!(token(&headers(&[])), None);
+        let two = "relume_token=rl_1; relume_token_7300=rl_2";
+        assert_eq!(token(&headers(&[("host", "localhost:7300"), ("cookie", two)])), Some("rl_2"));
+        assert_eq!(token(&headers(&[("host", "[::1]"), ("cookie", two)])), Some("rl_1"));
     }
 
     #[test] // V16
