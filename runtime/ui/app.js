@@ -2,9 +2,9 @@
 
 import { ask } from './api.js';
 import { Chart } from './chart.js';
-import { html, useState } from './html.js';
+import { html } from './html.js';
 import { Action, Empty, Trouble, bytes, number, shell, useLoad } from './parts.js';
-import { go, runLink, setSearch, useRoute } from './route.js';
+import { go, runLink, useRoute } from './route.js';
 import { RunList } from './runs.js';
 import { Schedules } from './schedules.js';
 import { Secrets } from './secrets.js';

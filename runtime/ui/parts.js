@@ -97,7 +97,7 @@ export function useFollow(path) {
 }
 
 /** A question before something is done. Escape and a click beside it close it. */
-export function Dialog({ title, onClose, children }) {
+function Dialog({ title, onClose, children }) {
   const dialog = useRef();
   useEffect(() => {
     const opener = document.activeElement;

@@ -32,7 +32,7 @@ export function StepDrawer({ run, step, onClose }) {
       ${fact('Received', step.bytes_in ? bytes(step.bytes_in) : null)}
     </dl>
     ${step.error && html`<h3>Error</h3><pre class="value error" tabIndex="0">${step.error}</pre>`}
-    ${!step.error && ['finished'].includes(step.status) && html`<h3>Result</h3><${Value} value=${step.output} base64=${step.output_base64} name=${`${run.app_name}-${run.number}-${step.seq}`} />`}
+    ${!step.error && step.status === 'finished' && html`<h3>Result</h3><${Value} value=${step.output} base64=${step.output_base64} name=${`${run.app_name}-${run.number}-${step.seq}`} />`}
     ${step.kind === 'step' && html`<p><button class="quiet" onClick=${() => setSearch({ tab: 'logs', of: String(step.seq), step: undefined })}>What it printed</button></p>`}
     <p class="label">At a terminal</p><${Command} text=${shell('relume', 'runs', 'steps', `${run.app_name}#${run.number}`)} />
     <p class="faint">${exact(step.recorded_at)}</p>
